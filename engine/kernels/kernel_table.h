@@ -1,0 +1,33 @@
+// KernelTable: all kernels of one instruction set.
+//
+// Tables exist for "reference" (plain loops; the oracle) and one for each
+// instruction set. One is chosen at start-up, by name or as the best that the
+// CPU supports, after it has reproduced a known answer. The choice is a value
+// that callers pass on; there is no global.
+
+#ifndef TERN_ENGINE_KERNELS_KERNEL_TABLE_H_
+#define TERN_ENGINE_KERNELS_KERNEL_TABLE_H_
+
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace tern {
+
+struct KernelTable;
+
+// Name of a table: "reference", "avx2", "avx512vnni".
+std::string_view KernelTableName(const KernelTable& table);
+
+// All tables of this build, best first; supported by this CPU or not.
+std::vector<std::string_view> KernelTableNames();
+
+// "auto" or a name. INVALID_ARGUMENT: no such table (lists the names);
+// FAILED_PRECONDITION: this CPU lacks what it needs, or the table failed its
+// known-answer check. "auto" takes the best that passes.
+absl::StatusOr<const KernelTable*> SelectKernels(std::string_view name);
+
+}  // namespace tern
+
+#endif  // TERN_ENGINE_KERNELS_KERNEL_TABLE_H_
