@@ -8,6 +8,8 @@
 #define TERN_ENGINE_MODEL_GRAPH_H_
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -34,7 +36,7 @@ struct NodeShape {
   int residual = kNoResidual;
   Shape in;
   Shape out;
-  // With defaults filled in; 1 for linear.
+  // With defaults filled in; 1 for linear. Global average pool: the whole map.
   int kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1;
   int pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
   // conv2d and linear: weights of one filter (kernel_h * kernel_w * in.c, or
@@ -52,9 +54,37 @@ struct GraphShapes {
   std::int64_t filters = 0;
 };
 
+// Bounds of a graph. They keep every product of sizes within 64 bits, every
+// tensor and filter within 32, and the sum over a pooling window of u8 values
+// below 2^24, where float32 counts exactly.
+inline constexpr int kMaxNodes = 4096;
+inline constexpr std::int64_t kMaxTensorElements = (std::int64_t{1} << 31) - 1;
+inline constexpr std::int64_t kMaxMacs = std::int64_t{1} << 40;
+inline constexpr int kMaxKernel = 256;
+inline constexpr int kMaxStride = 256;
+inline constexpr std::int64_t kMaxPoolWindow = 65536;
+inline constexpr std::int64_t kMaxClasses = 65536;
+
+// Whether the node has filters: conv2d or linear.
+bool HasWeights(const model::v1::Node& node);
+
+// "graph.node[3] 'conv2'", for error messages.
+std::string NodeLabel(const model::v1::Graph& graph, int node);
+
 // Checks the graph and computes all shapes. INVALID_ARGUMENT names node and
-// field. Bounds: 4096 nodes, 2^31 - 1 elements in a tensor, 2^40 macs.
+// field. A graph is valid where
+//   - every size lies within the bounds above, padding is smaller than the
+//     kernel, and the kernel fits the padded input;
+//   - names are unique, every node but the last is read, and only by later
+//     nodes; only conv2d and linear read the picture;
+//   - activation, batch_norm, weights and residual stand on conv2d and linear
+//     alone, a residual has the shape of the node's output;
+//   - the last node yields one vector (1 x 1 x classes).
 absl::StatusOr<GraphShapes> InferShapes(const model::v1::Graph& graph);
+
+// Reads a network file: the Graph message in protobuf text format.
+// INVALID_ARGUMENT says line and column. Shapes are not checked here.
+absl::StatusOr<model::v1::Graph> ParseGraphText(std::string_view text);
 
 }  // namespace tern
 
