@@ -43,6 +43,16 @@ struct LoadOptions {
   std::uint64_t max_file_bytes = std::uint64_t{1} << 30;
   std::uint64_t max_macs_per_image = std::uint64_t{1} << 40;
   std::uint64_t max_activation_bytes = std::uint64_t{1} << 30;
+  // Ternary layers take the kernel of this name ("direct", "winograd")
+  // wherever it applies; empty: the one predicted to take the least time.
+  std::string conv_kernel;
+};
+
+// One step of a model's plan, for tools and logs.
+struct StepInfo {
+  std::string nodes;   // "conv1+pool1"
+  std::string kernel;  // "direct", "winograd", "onednn_f32", "max_pool", ...
+  std::size_t packed_bytes = 0;
 };
 
 class Plan;
@@ -84,7 +94,8 @@ class Model {
   // What the same network takes as float32.
   std::uint64_t float32_bytes() const;
 
-  // For Session and for tools that show the plan.
+  std::vector<StepInfo> steps() const;
+  // For Session.
   const Plan& plan() const;
 
  private:
@@ -102,7 +113,8 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   // `pixels`: batch x height x width x channels; `logits`: batch x classes.
-  // INVALID_ARGUMENT where a size does not fit.
+  // INVALID_ARGUMENT where a size does not fit, RESOURCE_EXHAUSTED where memory
+  // does not suffice. A large batch runs in pieces, so memory stays bounded.
   absl::Status Run(const Model& model, absl::Span<const std::uint8_t> pixels,
                    int batch, absl::Span<float> logits);
 

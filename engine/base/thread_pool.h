@@ -33,6 +33,11 @@ class ThreadPool {
 
   void ParallelFor(std::size_t n, absl::FunctionRef<void(std::size_t)> fn);
 
+  // Calls fn(i, slot) likewise; slot, in [0, threads()), is the thread's own
+  // during the call: calls with the same slot never run at the same time.
+  void ParallelForSlots(std::size_t n,
+                        absl::FunctionRef<void(std::size_t, int)> fn);
+
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;

@@ -4,7 +4,9 @@
 // A linear layer is a convolution with 1x1 maps and in_c inputs. Activations
 // are dense NHWC u8. Weights are ternary codes, packed once at load into the
 // layout that the chosen kernel reads (2 bits a weight), and never expanded
-// in memory that outlives a call.
+// in memory that outlives a call. Kernels may read, never write,
+// kOverreadBytes past the end of an activation tensor; what lies there meets
+// zero weights.
 //
 // Arithmetic (engine/NUMERICS.md): acc = sum x * t, int32 modulo 2^32; padding
 // taps read pad_value[c] (null: 0). The epilogue turns acc into the output.
@@ -17,11 +19,9 @@
 #include <cstdint>
 #include <string_view>
 
-namespace tern {
+#include "engine/base/overread.h"
 
-// Kernels may read, never write, this far past the end of an activation
-// tensor; what lies there meets zero weights.
-inline constexpr std::size_t kOverreadBytes = 64;
+namespace tern {
 
 struct ConvGeometry {
   int in_h = 1, in_w = 1, in_c = 0;

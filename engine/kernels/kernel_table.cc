@@ -1,0 +1,66 @@
+#include "engine/kernels/kernel_table.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/reference.h"
+
+namespace tern {
+namespace {
+
+const ConvKernel* const kReferenceConv[] = {&kConvReference};
+
+const KernelTable kReference = {
+    .name = "reference",
+    .is_supported = [] { return true; },
+    .conv = kReferenceConv,
+    .max_pool = reference::MaxPool,
+    .average_pool = reference::AveragePool,
+    .epilogue = reference::Epilogues,
+    .convert = reference::Convert,
+};
+
+const KernelTable* const kTables[] = {&kReference};
+
+}  // namespace
+
+std::span<const KernelTable* const> AllKernelTables() { return kTables; }
+
+const KernelTable& ReferenceKernels() { return kReference; }
+
+std::string_view KernelTableName(const KernelTable& table) {
+  return table.name;
+}
+
+std::vector<std::string_view> KernelTableNames() {
+  std::vector<std::string_view> names;
+  for (const KernelTable* table : AllKernelTables()) {
+    names.push_back(table->name);
+  }
+  return names;
+}
+
+absl::StatusOr<const KernelTable*> SelectKernels(std::string_view name) {
+  for (const KernelTable* table : AllKernelTables()) {
+    if (name != "auto" && name != table->name) continue;
+    const bool supported = table->is_supported();
+    if (supported && ReproducesKnownAnswer(*table)) return table;
+    if (name == "auto") continue;
+    return absl::FailedPreconditionError(
+        supported ? absl::StrCat("kernels \"", table->name,
+                                 "\" fail their known-answer check on this CPU")
+                  : absl::StrCat("kernels \"", table->name,
+                                 "\" need instructions that this CPU lacks"));
+  }
+  if (name == "auto") {
+    return absl::FailedPreconditionError(
+        "no kernels pass their known-answer check on this CPU");
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("no kernels \"", name, "\"; there are: auto, ",
+                   absl::StrJoin(KernelTableNames(), ", ")));
+}
+
+}  // namespace tern
