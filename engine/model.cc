@@ -77,7 +77,7 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(
 absl::StatusOr<std::shared_ptr<const Model>> Model::LoadFile(
     const std::string& path, const KernelTable& kernels,
     const LoadOptions& options) {
-  const auto error = [&path](absl::StatusCode code, std::string_view what) {
+  const auto error = [&path](absl::StatusCode code, absl::string_view what) {
     return absl::Status(code, absl::StrCat(path, ": ", what));
   };
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);

@@ -1,9 +1,8 @@
 #include "engine/kernels/kernel_table.h"
 
-#include <algorithm>
+#include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/reference.h"
 
@@ -43,24 +42,30 @@ std::vector<std::string_view> KernelTableNames() {
 }
 
 absl::StatusOr<const KernelTable*> SelectKernels(std::string_view name) {
+  // This Abseil has a string_view of its own.
+  const auto quoted = [](std::string_view text) {
+    return absl::StrCat("\"", std::string(text), "\"");
+  };
   for (const KernelTable* table : AllKernelTables()) {
     if (name != "auto" && name != table->name) continue;
     const bool supported = table->is_supported();
     if (supported && ReproducesKnownAnswer(*table)) return table;
     if (name == "auto") continue;
     return absl::FailedPreconditionError(
-        supported ? absl::StrCat("kernels \"", table->name,
-                                 "\" fail their known-answer check on this CPU")
-                  : absl::StrCat("kernels \"", table->name,
-                                 "\" need instructions that this CPU lacks"));
+        absl::StrCat("kernels ", quoted(table->name),
+                     supported ? " fail their known-answer check on this CPU"
+                               : " need instructions that this CPU lacks"));
   }
   if (name == "auto") {
     return absl::FailedPreconditionError(
         "no kernels pass their known-answer check on this CPU");
   }
+  std::string names = "auto";
+  for (const std::string_view known : KernelTableNames()) {
+    absl::StrAppend(&names, ", ", std::string(known));
+  }
   return absl::InvalidArgumentError(
-      absl::StrCat("no kernels \"", name, "\"; there are: auto, ",
-                   absl::StrJoin(KernelTableNames(), ", ")));
+      absl::StrCat("no kernels ", quoted(name), "; there are: ", names));
 }
 
 }  // namespace tern

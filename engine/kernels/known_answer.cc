@@ -29,7 +29,7 @@ const KnownLayer kLayers[] = {
       .pad_top = 1,
       .pad_left = 1},
      2,
-     0},
+     0xffa440800d8aab62},
     {{.in_h = 9,
       .in_w = 11,
       .in_c = 3,
@@ -43,8 +43,8 @@ const KnownLayer kLayers[] = {
       .pad_top = 2,
       .pad_left = 2},
      1,
-     0},
-    {{.in_c = 130, .filters = 70}, 7, 0},
+     0x2ecff52a1a8cf7e3},
+    {{.in_c = 130, .filters = 70}, 7, 0x5f12e316a17870b8},
 };
 
 // SplitMix64 (Steele, Lea, Flood 2014).

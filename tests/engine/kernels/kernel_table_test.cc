@@ -1,0 +1,58 @@
+#include "engine/kernels/kernel_table.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/kernels/kernels.h"
+
+namespace tern {
+namespace {
+
+TEST(KernelTable, ReferenceIsAlwaysThereAndLast) {
+  ASSERT_FALSE(KernelTableNames().empty());
+  EXPECT_EQ(KernelTableNames().back(), "reference");
+  EXPECT_TRUE(SelectKernels("reference").ok());
+}
+
+TEST(KernelTable, AutoTakesTheBestSupported) {
+  const auto chosen = SelectKernels("auto");
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  for (const KernelTable* table : AllKernelTables()) {
+    if (!table->is_supported()) continue;
+    EXPECT_EQ(KernelTableName(**chosen), table->name);
+    break;
+  }
+}
+
+TEST(KernelTable, UnknownNameListsTheNames) {
+  const auto chosen = SelectKernels("mmx");
+  EXPECT_EQ(chosen.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(
+      chosen.status().message().find("no kernels \"mmx\"; there are: auto, "),
+      0);
+  EXPECT_THAT(std::string(chosen.status().message()),
+              testing::HasSubstr("reference"));
+}
+
+TEST(KernelTable, EverySupportedTableReproducesTheKnownAnswer) {
+  for (const KernelTable* table : AllKernelTables()) {
+    if (!table->is_supported()) continue;
+    EXPECT_TRUE(ReproducesKnownAnswer(*table)) << table->name;
+  }
+}
+
+TEST(KernelTable, AWrongKernelFailsTheKnownAnswer) {
+  ConvKernel wrong = kConvReference;
+  wrong.pack = [](const ConvGeometry& g, const std::int8_t* codes,
+                  std::uint8_t* packed) {
+    kConvReference.pack(g, codes, packed);
+    packed[0] ^= 1;
+  };
+  const ConvKernel* const conv[] = {&wrong};
+  KernelTable table = ReferenceKernels();
+  table.conv = conv;
+  EXPECT_FALSE(ReproducesKnownAnswer(table));
+}
+
+}  // namespace
+}  // namespace tern
