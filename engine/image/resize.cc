@@ -44,8 +44,10 @@ Filter MakeFilter(int in, const ResizeSide& side) {
   std::vector<double> triangle;
   for (int i = 0; i < side.count; ++i) {
     const double center = (static_cast<double>(side.first + i) + 0.5) * scale;
-    const int first = std::max(0, static_cast<int>(center - support + 0.5));
-    const int last = std::min(in, static_cast<int>(center + support + 0.5));
+    const int first =
+        std::max(0, static_cast<int>(std::lround(center - support)));
+    const int last =
+        std::min(in, static_cast<int>(std::lround(center + support)));
     triangle.clear();
     double sum = 0;
     for (int x = first; x < last; ++x) {
@@ -55,8 +57,8 @@ Filter MakeFilter(int in, const ResizeSide& side) {
     }
     filter.taps.push_back({first, last - first, filter.weights.size()});
     for (const double weight : triangle) {
-      filter.weights.push_back(
-          static_cast<std::int32_t>(weight / sum * (1 << kWeightBits) + 0.5));
+      filter.weights.push_back(static_cast<std::int32_t>(
+          std::lround(weight / sum * (1 << kWeightBits))));
     }
   }
   return filter;
