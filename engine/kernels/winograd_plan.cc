@@ -1,0 +1,102 @@
+#include <algorithm>
+
+#include "engine/kernels/winograd.h"
+#include "engine/kernels/winograd_kernels.h"
+
+namespace tern {
+namespace winograd {
+namespace {
+
+// Cycles of the pieces on a core that starts two 512-bit multiply-adds a
+// cycle; other cores stretch all of them alike.
+constexpr double kWeightUnit = 50;   // 64 weights' channel pairs
+constexpr double kInputSlab = 110;   // a tile's 32 channels
+constexpr double kOutputSlab = 100;  // a tile's 16 filters
+constexpr double kTileBlock = 400;   // fixed costs of a tile block
+constexpr double kCyclesPerNs = 4;
+
+constexpr std::size_t kResidentBytes = 640 << 10;
+constexpr std::size_t kScratchBytes = 7 << 20;
+
+int CeilDiv(int a, int b) { return (a + b - 1) / b; }
+
+int PositionsAlong(Split split) { return 6 * split.fours + 5 * split.threes; }
+
+}  // namespace
+
+Blocking ChooseBlocking(const ConvGeometry& g, int batch, int threads) {
+  Blocking b;
+  b.rows = ChooseSplit(g.out_h);
+  b.cols = ChooseSplit(g.out_w);
+  b.tiles =
+      batch * (b.rows.fours + b.rows.threes) * (b.cols.fours + b.cols.threes);
+  const int filter_blocks = CeilDiv(g.filters, kFilterBlock);
+  const int channels = CeilDiv(g.in_c, kChannelGroup) * kChannelGroup;
+  if (threads > 1) {
+    const int wanted = 2 * threads;
+    b.tile_tasks = std::clamp(b.tiles / 24, 1, wanted);
+    b.filter_tasks =
+        std::clamp(CeilDiv(wanted, b.tile_tasks), 1, filter_blocks);
+  }
+  const int task_tiles = CeilDiv(b.tiles, b.tile_tasks);
+  const int task_blocks = CeilDiv(filter_blocks, b.filter_tasks);
+  const std::size_t whole =
+      std::size_t{kPositions} * channels * kFilterBlock * task_blocks;
+  b.resident = whole <= kResidentBytes && task_tiles > 24;
+  b.channel_chunk = b.resident ? channels : std::min(channels, 128);
+  b.tile_block = std::min(task_tiles, b.resident ? 24 : 96);
+  while (b.tile_block > 6 &&
+         PlanScratch(g, b).total > kScratchBytes / std::max(1, threads))
+    b.tile_block = std::max(6, b.tile_block / 2);
+  return b;
+}
+
+double PredictedNs(const ConvGeometry& g, int batch) {
+  const Blocking b = ChooseBlocking(g, batch, 1);
+  const int filter_blocks = CeilDiv(g.filters, kFilterBlock);
+  const int channels = CeilDiv(g.in_c, kChannelGroup) * kChannelGroup;
+  const int blocks = CeilDiv(b.tiles, b.tile_block);
+  const double positions =
+      1.0 * batch * PositionsAlong(b.rows) * PositionsAlong(b.cols);
+  const double transforms = b.resident ? 1 : blocks;
+  const double cycles = 1.05 * positions * channels * filter_blocks +
+                        transforms * kWeightUnit * channels * filter_blocks +
+                        kInputSlab * b.tiles * CeilDiv(channels, 32) +
+                        kOutputSlab * b.tiles * 4.0 * filter_blocks +
+                        kTileBlock * blocks;
+  return cycles / kCyclesPerNs;
+}
+
+namespace {
+
+int Tasks(const ConvGeometry& geometry, int batch, int threads) {
+  const Blocking b = ChooseBlocking(geometry, batch, threads);
+  return b.tile_tasks * b.filter_tasks;
+}
+
+std::size_t ScratchBytes(const ConvGeometry& geometry, int batch, int threads) {
+  return PlanScratch(geometry, ChooseBlocking(geometry, batch, threads)).total;
+}
+
+void RunChosenAvx512Vnni(const ConvCall& call, int threads, int task,
+                         std::byte* scratch) {
+  RunAvx512Vnni(call, ChooseBlocking(*call.geometry, call.batch, threads), task,
+                scratch);
+}
+
+}  // namespace
+}  // namespace winograd
+
+const ConvKernel kWinogradAvx512Vnni = {
+    "winograd",
+    winograd::Applies,
+    winograd::FusesMaxPool,
+    winograd::PackedBytes,
+    winograd::Pack,
+    winograd::Tasks,
+    winograd::ScratchBytes,
+    winograd::RunChosenAvx512Vnni,
+    winograd::PredictedNs,
+};
+
+}  // namespace tern
