@@ -37,7 +37,6 @@ constexpr int kShift3[4] = {2, 1, 1, 0};
 int CeilDiv(int a, int b) { return (a + b - 1) / b; }
 int RoundUp(int a, int b) { return CeilDiv(a, b) * b; }
 
-int TilesAlong(Split split) { return split.fours + split.threes; }
 int PositionsAlong(Split split) { return 6 * split.fours + 5 * split.threes; }
 
 int FilterBlocks(const ConvGeometry& g) {
