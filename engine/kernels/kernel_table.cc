@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/reference.h"
+#include "engine/kernels/winograd_kernels.h"
 
 namespace tern {
 namespace {
@@ -21,7 +22,27 @@ const KernelTable kReference = {
     .convert = reference::Convert,
 };
 
-const KernelTable* const kTables[] = {&kReference};
+bool SupportsAvx512Vnni() {
+  return __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+
+const ConvKernel* const kAvx512VnniConv[] = {&kWinogradAvx512Vnni,
+                                             &kConvReference};
+
+const KernelTable kAvx512Vnni = {
+    .name = "avx512vnni",
+    .is_supported = SupportsAvx512Vnni,
+    .conv = kAvx512VnniConv,
+    .max_pool = reference::MaxPool,
+    .average_pool = reference::AveragePool,
+    .epilogue = reference::Epilogues,
+    .convert = reference::Convert,
+};
+
+const KernelTable* const kTables[] = {&kAvx512Vnni, &kReference};
 
 }  // namespace
 
