@@ -62,9 +62,11 @@ class BatchQueue {
  public:
   BatchQueue(QueueId id, const QueueOptions& options, ModelObserver* observer);
 
-  // Counts the task against the bounds. RESOURCE_EXHAUSTED where it does not
-  // fit, with the advice to come back when the backlog should be done.
-  absl::Status Admit(std::shared_ptr<Task> task, std::uint64_t sequence);
+  // RESOURCE_EXHAUSTED where the task does not fit the bounds, with the advice
+  // to come back when the backlog should be done.
+  absl::Status CheckRoom(const Task& task) const;
+  // Counts the task against the bounds. There must be room.
+  void Admit(const std::shared_ptr<Task>& task, std::uint64_t sequence);
   // The task's rows may run from now on. Puts the task into `finished` where
   // there are none.
   void Enqueue(const std::shared_ptr<Task>& task, std::vector<Row> rows,
@@ -84,7 +86,8 @@ class BatchQueue {
   void Drop(const std::shared_ptr<Task>& task, absl::Status status,
             DropReason reason, FinishedTasks& finished);
   void DropExpired(TimePoint now, FinishedTasks& finished);
-  void DropAll(const absl::Status& status, FinishedTasks& finished);
+  // Returns how many tasks were dropped.
+  int DropAll(const absl::Status& status, FinishedTasks& finished);
   // When the next task expires, kNever where none does.
   TimePoint NextExpiry() const;
 
@@ -98,7 +101,7 @@ class BatchQueue {
   const QueueOptions& options() const { return options_; }
   ModelObserver* observer() const { return observer_; }
 
-  // Rows that ran without error, batches that ran.
+  // Rows and batches that ran without error.
   std::uint64_t inference_count() const { return inference_count_; }
   std::uint64_t execution_count() const { return execution_count_; }
 
@@ -107,7 +110,10 @@ class BatchQueue {
   using Order = std::pair<int, std::uint64_t>;
   static Order OrderOf(const Task& task);
   TimePoint StartBy(const Task& task) const;
+  // Counts rows as work to start, or no longer.
   void AddBacklog(const Task& task, int rows);
+  // Forgets that the task has rows to start.
+  void Unqueue(const Task& task);
   void FinishIfOver(const std::shared_ptr<Task>& task, FinishedTasks& finished);
 
   const QueueId id_;

@@ -86,8 +86,9 @@ class Batcher {
   // the task finishes here.
   void Enqueue(const std::shared_ptr<Task>& task, std::vector<Row> rows)
       ABSL_LOCKS_EXCLUDED(mu_);
-  // Finishes an admitted task with CANCELLED unless it is over; rows that run
-  // finish first. Any time, any number of times.
+  // Drops what has not started of an admitted task, which then finishes with
+  // CANCELLED once its running rows are back. A task that has started in whole
+  // finishes as it would. Any time, any number of times.
   void Cancel(const std::shared_ptr<Task>& task) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Refuses new tasks and returns when all admitted ones are over. At
@@ -102,30 +103,51 @@ class Batcher {
   struct Entry {
     std::unique_ptr<BatchQueue> queue;
     std::shared_ptr<const BatchFn> run;
-    // What the scheduler and the timer were last told.
+    // What scheduler, timer and totals were last told.
     bool active = false;
     TimePoint wake_at = kNever;
+    Nanos backlog{0};
+    int requests = 0;
   };
-  // What an executor is busy with.
-  struct Running {
+  // A batch on its way through an executor.
+  struct Work {
     QueueId queue = 0;
-    Nanos cost{0};
+    std::shared_ptr<const BatchFn> run;
+    Batch batch;
     TimePoint start{};
+  };
+  // What an executor is busy with, for predictions.
+  struct Running {
     bool busy = false;
+    TimePoint predicted_end{};
   };
 
   void ExecutorLoop(int executor) ABSL_LOCKS_EXCLUDED(mu_);
   void TimerLoop() ABSL_LOCKS_EXCLUDED(mu_);
-  bool TakeBatch(int executor, Entry** entry, Batch* batch)
+  // The next batch, if there is one; tasks found expired go to `finished`.
+  bool TakeBatch(int executor, Work& work, FinishedTasks& finished)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ReturnBatch(int executor, const Work& work, const absl::Status& status)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  // Handles the queues whose time has come.
+  void CollectDue(FinishedTasks& finished) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Tells scheduler, executors and timer what changed in a queue.
   void Update(Entry& entry, TimePoint now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // When a task of `queue` would be done by the predicted costs.
-  Nanos PredictedWait(const BatchQueue& queue, const Task& task,
+  // DEADLINE_EXCEEDED where the task cannot make its deadline.
+  absl::Status CheckDeadline(const BatchQueue& queue, const Task& task,
+                             TimePoint now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // How long until a task of `queue` would be done, by the predicted costs.
+  Nanos PredictedTime(const BatchQueue& queue, const Task& task,
                       TimePoint now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // How long until an executor has done `work` besides what runs now.
+  Nanos TimeToFree(Nanos work, TimePoint now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Entry* Find(QueueId queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether nothing is admitted and every `done` has returned.
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Calls `done` of each; no lock may be held.
+  // Calls `done` of each. `finished` was filled under the lock and counted in
+  // finishing_.
   void Finish(FinishedTasks finished) ABSL_LOCKS_EXCLUDED(mu_);
 
   Clock* const clock_;
@@ -135,12 +157,18 @@ class Batcher {
   std::vector<Running> running_ ABSL_GUARDED_BY(mu_);
   QueueId next_queue_ ABSL_GUARDED_BY(mu_) = 1;
   std::uint64_t next_sequence_ ABSL_GUARDED_BY(mu_) = 1;
-  // Tasks whose `done` has not returned.
+  // Over all queues: predicted work not started, queues with some, requests.
+  Nanos backlog_ ABSL_GUARDED_BY(mu_){0};
+  int busy_queues_ ABSL_GUARDED_BY(mu_) = 0;
+  int requests_ ABSL_GUARDED_BY(mu_) = 0;
+  // Tasks that are over and whose `done` has not returned.
   int finishing_ ABSL_GUARDED_BY(mu_) = 0;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   // (wake_at, id) of the queues that the timer has to look at.
   std::set<std::pair<TimePoint, QueueId>> wakeups_ ABSL_GUARDED_BY(mu_);
+  // What the timer thread sleeps for; it may find that nothing is due.
+  TimePoint timer_until_ ABSL_GUARDED_BY(mu_) = kNever;
   CondVar work_;
   CondVar timer_;
   CondVar idle_;

@@ -16,8 +16,9 @@ set(allow_engine/image engine/image engine/base tern/model)
 set(allow_engine/model engine/model engine/base tern/model)
 set(allow_engine/kernels engine/kernels engine/base)
 set(allow_engine/ops engine/ops engine/kernels engine/model engine/base tern/model)
-set(allow_server/batching server/batching server/clock engine tern/model)
-set(allow_server/serving server/serving server/batching server/clock engine tern/model)
+set(server_base server/clock server/mutex server/status_details)
+set(allow_server/batching server/batching ${server_base} engine tern/model)
+set(allow_server/serving server/serving server/batching ${server_base} engine tern/model)
 
 # Libraries that a room may not see.
 set(deny_engine "grpcpp/|grpc/|prometheus/|microhttpd|spdlog/")

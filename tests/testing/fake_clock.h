@@ -6,6 +6,7 @@
 #ifndef TERN_TESTS_TESTING_FAKE_CLOCK_H_
 #define TERN_TESTS_TESTING_FAKE_CLOCK_H_
 
+#include <cstddef>
 #include <iterator>
 #include <list>
 
@@ -29,10 +30,17 @@ class FakeClock final : public Clock {
       if (now_ >= until) return;
       waiters_.push_back({cv, mu});
       self = std::prev(waiters_.end());
+      changed_.SignalAll();
     }
     cv->Wait(mu);
     MutexLock lock(&mu_);
     waiters_.erase(self);
+  }
+
+  // Returns when that many threads wait for this clock.
+  void AwaitWaiters(std::size_t count) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    while (waiters_.size() < count) changed_.Wait(&mu_);
   }
 
   void Advance(Nanos span) ABSL_LOCKS_EXCLUDED(mu_) {
@@ -59,6 +67,7 @@ class FakeClock final : public Clock {
   }
 
   mutable Mutex mu_;
+  CondVar changed_;
   TimePoint now_ ABSL_GUARDED_BY(mu_){std::chrono::hours(1)};
   std::list<Waiter> waiters_ ABSL_GUARDED_BY(mu_);
 };
