@@ -48,7 +48,8 @@ class ModelFile {
 
   const model::v1::Header& header() const { return header_; }
   const GraphShapes& shapes() const { return shapes_; }
-  // SHA-256, lower-case hex.
+  // SHA-256 of the whole file, lower-case hex, as sha256sum prints it. (The
+  // file ends with the SHA-256 of what precedes.)
   const std::string& digest() const { return digest_; }
 
   // Weights of graph.node(i), checked: codes, padding digits, the grid's

@@ -193,7 +193,8 @@ absl::Status CheckSections(const model::v1::Header& header, Bytes bytes,
   return absl::OkStatus();
 }
 
-// Checks the digest, which ends the file, and returns it as text.
+// Checks the digest that ends the file. Returns the SHA-256 of the file as a
+// whole, which is what users can compute, compare and name it by.
 absl::StatusOr<std::string> CheckDigest(Bytes bytes) {
   const std::size_t end = bytes.size() - kModelDigestBytes;
   std::uint8_t digest[SHA256_DIGEST_LENGTH];
@@ -202,6 +203,7 @@ absl::StatusOr<std::string> CheckDigest(Bytes bytes) {
     return DataLoss("digest at byte ", end,
                     " is not the SHA-256 of what precedes it");
   }
+  SHA256(bytes.data(), bytes.size(), digest);
   return absl::BytesToHexString(
       {reinterpret_cast<const char*>(digest), sizeof(digest)});
 }
