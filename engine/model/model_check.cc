@@ -99,6 +99,7 @@ class NodeRules {
 
   // Pools and flatten.
   absl::Status Window() const {
+    if (is_last()) return Error("op: the logits need conv2d or linear");
     TERN_RETURN_IF_ERROR(ReadsU8());
     if (own().type() != model::v1::ELEMENT_TYPE_U8) {
       return WrongType("U8 for pools and flatten");

@@ -13,7 +13,8 @@ set(allow_clients/cpp clients/cpp engine/image engine/base tern google grpc)
 # the server, batching and serving know no wire.
 set(allow_engine/base engine/base)
 set(allow_engine/image engine/image engine/base tern/model)
-set(allow_engine/model engine/model engine/base tern/model)
+set(allow_engine/quant engine/quant engine/base)
+set(allow_engine/model engine/model engine/quant engine/base tern/model)
 set(allow_engine/kernels engine/kernels engine/base)
 set(allow_engine/ops engine/ops engine/kernels engine/model engine/base tern/model)
 set(server_base server/clock server/mutex server/status_details)
@@ -30,7 +31,7 @@ set(deny_trainer "grpcpp/|prometheus/|microhttpd")
 set(dnnl_door "^(engine/ops/dense_onednn|trainer/)")
 
 set(rooms engine server trainer clients/cpp
-  engine/base engine/image engine/model engine/kernels engine/ops
+  engine/base engine/image engine/quant engine/model engine/kernels engine/ops
   server/batching server/serving)
 
 function(check_line room name line)
