@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 PACKAGES := deploy/packages/install
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test test-all lint format bench coverage fuzz clean
+.PHONY: help release demo test test-all lint format bench coverage fuzz image image-test clean
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ test:  ## Run the tests: all in release, unit tests under sanitizers
 	@deploy/test
 
 test-all:  ## make test plus everything long: soak, fuzzing, containers, emulated CPUs
-	@$(PACKAGES) build test long
+	@$(PACKAGES) build test long image
 	@deploy/test --all
 
 lint:  ## Check format, clang-tidy and the arrows between rooms
@@ -41,6 +41,12 @@ bench: release  ## Engine benchmarks: ratios against oneDNN and the measured pea
 coverage:  ## Line coverage of engine and server by make test's release tests
 	@$(PACKAGES) build test long
 	@deploy/coverage
+
+image:  ## Build the container image `tern`, with whichever container tool works
+	@deploy/image/build
+
+image-test:  ## Build the images and run them for real: classify, upload, restart, stop
+	@deploy/image/test || [[ $$? == 77 ]]
 
 clean:  ## Remove everything that was built
 	@rm -rf build
