@@ -22,27 +22,34 @@ const KernelTable kReference = {
     .convert = reference::Convert,
 };
 
-bool SupportsAvx512Vnni() {
-  return __builtin_cpu_supports("avx512f") &&
-         __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vnni");
-}
-
+#if defined(__x86_64__)
 const ConvKernel* const kAvx512VnniConv[] = {&kWinogradAvx512Vnni,
-                                             &kConvReference};
+                                             &kDirectAvx512Vnni};
 
 const KernelTable kAvx512Vnni = {
     .name = "avx512vnni",
-    .is_supported = SupportsAvx512Vnni,
+    .is_supported =
+        [] {
+          return __builtin_cpu_supports("avx512f") != 0 &&
+                 __builtin_cpu_supports("avx512bw") != 0 &&
+                 __builtin_cpu_supports("avx512dq") != 0 &&
+                 __builtin_cpu_supports("avx512vl") != 0 &&
+                 __builtin_cpu_supports("avx512vnni") != 0;
+        },
     .conv = kAvx512VnniConv,
     .max_pool = reference::MaxPool,
     .average_pool = reference::AveragePool,
     .epilogue = reference::Epilogues,
     .convert = reference::Convert,
 };
+#endif
 
-const KernelTable* const kTables[] = {&kAvx512Vnni, &kReference};
+const KernelTable* const kTables[] = {
+#if defined(__x86_64__)
+    &kAvx512Vnni,
+#endif
+    &kReference,
+};
 
 }  // namespace
 

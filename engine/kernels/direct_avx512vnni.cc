@@ -1,0 +1,577 @@
+// Direct convolution from 2-bit weights with vpdpbusd (direct.h has the
+// layout). Register tile: 6 pixels x 64 filters, 24 accumulators. One 64-byte
+// load of codes serves four steps; (p >> 2s) & 3 indexes a table of bytes.
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "engine/kernels/direct.h"
+
+namespace tern {
+namespace {
+
+constexpr int kMaxChunkTiles = 16;
+
+// One tap of one register tile.
+struct alignas(64) Tap {
+  const std::uint8_t* pixel[kDirectTilePixels];
+  std::size_t weights;  // offset of the tap's codes, in groups
+  std::size_t unused;
+};
+
+// The taps of one tile that meet the input.
+struct TileTaps {
+  const Tap* tap;
+  int count;
+};
+
+enum class TileKind { kSums, kU8, kS16 };
+
+// Where a tile's results go. The common outputs, u8 and s16 without a residual
+// and clamped to the type's own lower bound, are made in registers; the others
+// from sums in memory.
+struct TileOutput {
+  TileKind kind;
+  std::int32_t* sums;  // kSums: [pixels][64]
+  // The tile's filters, from the first on.
+  const float* multiplier;
+  const float* bias;
+  __mmask64 filters;
+  float high;
+  std::uint8_t* output;
+  std::size_t pixel_bytes;
+};
+
+// Where pixels come from: the input tensor, or a copied band of it.
+struct Source {
+  const std::uint8_t* base;
+  std::ptrdiff_t pixel_bytes, row_bytes, image_bytes;
+  int height, width;
+  int pad_top, pad_left;
+  int out_h, out_w;
+};
+
+// Everything that stays the same during a task.
+struct Task {
+  const ConvCall* call;
+  const ConvGeometry* g;
+  DirectLayout layout;
+  Source source;
+  int first_block, end_block;
+  Tap* taps;
+  std::uint8_t* pad;
+  std::int32_t* tile;
+  std::uint8_t* copy;
+};
+
+inline __m512i Unpack(const std::uint8_t* codes, int step) {
+  const __m512i table = _mm512_set1_epi32(0x00FF0100);
+  static constexpr std::uint32_t kMask = 0x03030303;
+  __m512i p = _mm512_load_si512(codes);
+  if (step > 0) p = _mm512_srli_epi16(p, 2 * static_cast<unsigned>(step));
+  asm volatile("vpandd %1%{1to16%}, %0, %0" : "+v"(p) : "m"(kMask));
+  return _mm512_shuffle_epi8(table, p);
+}
+
+// As _mm512_set1_epi32, but where it stands: g++ 12 otherwise hoists the loads
+// of several pixels and runs out of registers for the accumulators.
+inline __m512i Broadcast(const std::uint8_t* bytes) {
+  __m512i x;
+  asm volatile("vpbroadcastd %1, %0"
+               : "=v"(x)
+               : "m"(*reinterpret_cast<const std::uint8_t(*)[4]>(bytes)));
+  return x;
+}
+
+// As _mm512_dpbusd_epi32, in the order written, for the same reason.
+inline void MultiplyAdd(__m512i& acc, __m512i x, __m512i w) {
+  asm volatile("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w));
+}
+
+template <int kPixels, int kVectors>
+inline void Step(__m512i (&acc)[kPixels][kVectors], const std::uint8_t* codes,
+                 const std::uint8_t* const (&pixel)[kPixels],
+                 std::ptrdiff_t offset, int step) {
+  __m512i w[kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) w[v] = Unpack(codes + 64 * v, step);
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) {
+    const __m512i x = Broadcast(pixel[m] + offset + 4 * step);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      MultiplyAdd(acc[m][v], x, w[v]);
+    }
+  }
+}
+
+// Scaled, clamped from above and rounded; packing clamps from below.
+template <int kVectors>
+inline void RoundTilePixel(const __m512i (&acc)[kVectors],
+                           const TileOutput& out, __m512i (&y)[4]) {
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const auto mask = static_cast<__mmask16>(out.filters >> (16 * v));
+    const __m512 f =
+        _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[v]),
+                        _mm512_maskz_loadu_ps(mask, out.multiplier + 16 * v),
+                        _mm512_maskz_loadu_ps(mask, out.bias + 16 * v));
+    y[v] = _mm512_cvtps_epi32(_mm512_min_ps(f, _mm512_set1_ps(out.high)));
+  }
+#pragma GCC unroll 4
+  for (int v = kVectors; v < 4; ++v) y[v] = _mm512_setzero_si512();
+}
+
+// A masked store costs several times a plain one.
+inline void StoreBytes(std::uint8_t* to, __mmask64 mask, __m512i bytes) {
+  if (mask == ~__mmask64{0}) {
+    _mm512_storeu_si512(to, bytes);
+  } else {
+    _mm512_mask_storeu_epi8(to, mask, bytes);
+  }
+}
+
+inline void StoreWords(std::uint8_t* to, __mmask32 mask, __m512i words) {
+  if (mask == ~__mmask32{0}) {
+    _mm512_storeu_si512(to, words);
+  } else {
+    _mm512_mask_storeu_epi16(to, mask, words);
+  }
+}
+
+template <int kPixels, int kVectors>
+inline void WriteTileU8(const __m512i (&acc)[kPixels][kVectors],
+                        const TileOutput& out) {
+  // Packing works within 128-bit lanes; this puts the lanes in order.
+  const __m512i order =
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) {
+    __m512i y[4];
+    RoundTilePixel<kVectors>(acc[m], out, y);
+    const __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(y[0], y[1]),
+                                              _mm512_packs_epi32(y[2], y[3]));
+    StoreBytes(out.output + out.pixel_bytes * m, out.filters,
+               _mm512_permutexvar_epi32(order, bytes));
+  }
+}
+
+template <int kPixels, int kVectors>
+inline void WriteTileS16(const __m512i (&acc)[kPixels][kVectors],
+                         const TileOutput& out) {
+  const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) {
+    __m512i y[4];
+    RoundTilePixel<kVectors>(acc[m], out, y);
+    std::uint8_t* output = out.output + out.pixel_bytes * m;
+    StoreWords(output, static_cast<__mmask32>(out.filters),
+               _mm512_permutexvar_epi64(order, _mm512_packs_epi32(y[0], y[1])));
+    if (kVectors <= 2) continue;
+    StoreWords(output + 64, static_cast<__mmask32>(out.filters >> 32),
+               _mm512_permutexvar_epi64(order, _mm512_packs_epi32(y[2], y[3])));
+  }
+}
+
+template <int kPixels, int kVectors>
+inline void WriteSums(const __m512i (&acc)[kPixels][kVectors],
+                      std::int32_t* sums) {
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      _mm512_store_si512(sums + 64 * m + 16 * v, acc[m][v]);
+    }
+  }
+}
+
+template <int kPixels, int kVectors>
+__attribute__((noinline)) void MultiplyTile(const TileTaps& taps, int steps,
+                                            const std::uint8_t* codes,
+                                            const TileOutput& out) {
+  __m512i acc[kPixels][kVectors];
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) acc[m][v] = _mm512_setzero_si512();
+  }
+  const int full = steps / 4;
+  const int rest = steps % 4;
+  for (int t = 0; t < taps.count; ++t) {
+    const Tap& tap = taps.tap[t];
+    const std::uint8_t* pixel[kPixels];
+#pragma GCC unroll 6
+    for (int m = 0; m < kPixels; ++m) pixel[m] = tap.pixel[m];
+    const std::uint8_t* w = codes + tap.weights * (64 * kVectors);
+    std::ptrdiff_t offset = 0;
+    for (int i = full; i > 0; --i) {
+      Step<kPixels, kVectors>(acc, w, pixel, offset, 0);
+      Step<kPixels, kVectors>(acc, w, pixel, offset, 1);
+      Step<kPixels, kVectors>(acc, w, pixel, offset, 2);
+      Step<kPixels, kVectors>(acc, w, pixel, offset, 3);
+      w += 64 * kVectors;
+      offset += 16;
+    }
+    if (rest > 0) Step<kPixels, kVectors>(acc, w, pixel, offset, 0);
+    if (rest > 1) Step<kPixels, kVectors>(acc, w, pixel, offset, 1);
+    if (rest > 2) Step<kPixels, kVectors>(acc, w, pixel, offset, 2);
+  }
+  switch (out.kind) {
+    case TileKind::kSums:
+      return WriteSums<kPixels, kVectors>(acc, out.sums);
+    case TileKind::kU8:
+      return WriteTileU8<kPixels, kVectors>(acc, out);
+    case TileKind::kS16:
+      return WriteTileS16<kPixels, kVectors>(acc, out);
+  }
+}
+
+using MultiplyFunction = void (*)(const TileTaps&, int, const std::uint8_t*,
+                                  const TileOutput&);
+
+template <int kPixels>
+MultiplyFunction ChooseVectors(int vectors) {
+  switch (vectors) {
+    case 1:
+      return MultiplyTile<kPixels, 1>;
+    case 2:
+      return MultiplyTile<kPixels, 2>;
+    case 3:
+      return MultiplyTile<kPixels, 3>;
+    default:
+      return MultiplyTile<kPixels, 4>;
+  }
+}
+
+MultiplyFunction Choose(int pixels, int vectors) {
+  switch (pixels) {
+    case 1:
+      return ChooseVectors<1>(vectors);
+    case 2:
+      return ChooseVectors<2>(vectors);
+    case 3:
+      return ChooseVectors<3>(vectors);
+    case 4:
+      return ChooseVectors<4>(vectors);
+    case 5:
+      return ChooseVectors<5>(vectors);
+    default:
+      return ChooseVectors<6>(vectors);
+  }
+}
+
+// 16 outputs before rounding: filters from k on, as many as mask has bits.
+inline __m512 Scale(const Epilogue& e, __m512i acc, int k, std::size_t index,
+                    __mmask16 mask) {
+  __m512 f = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc),
+                             _mm512_maskz_loadu_ps(mask, e.multiplier + k),
+                             _mm512_maskz_loadu_ps(mask, e.bias + k));
+  if (e.residual == nullptr) return f;
+  __m512i r;
+  if (e.residual_type == OutputType::kU8) {
+    r = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(
+        mask, static_cast<const std::uint8_t*>(e.residual) + index));
+  } else {
+    r = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(
+        mask, static_cast<const std::int16_t*>(e.residual) + index));
+  }
+  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(r),
+                         _mm512_set1_ps(e.residual_scale), f);
+}
+
+inline __m512i Round(const Epilogue& e, __m512 f) {
+  return _mm512_cvtps_epi32(_mm512_min_ps(
+      _mm512_max_ps(f, _mm512_set1_ps(e.low)), _mm512_set1_ps(e.high)));
+}
+
+void WriteSixteen(const Epilogue& e, const std::int32_t* acc, int k,
+                  std::size_t index, __mmask16 mask, void* output) {
+  const __m512 f = Scale(e, _mm512_load_si512(acc), k, index, mask);
+  if (e.output_type == OutputType::kF32) {
+    _mm512_mask_storeu_ps(static_cast<float*>(output) + index, mask, f);
+  } else if (e.output_type == OutputType::kU8) {
+    _mm_mask_storeu_epi8(static_cast<std::uint8_t*>(output) + index, mask,
+                         _mm512_cvtepi32_epi8(Round(e, f)));
+  } else {
+    _mm256_mask_storeu_epi16(static_cast<std::int16_t*>(output) + index, mask,
+                             _mm512_cvtepi32_epi16(Round(e, f)));
+  }
+}
+
+// Outputs of `pixels` rows of sums, filters [k, k + count).
+void WriteTile(const Task& task, const std::int32_t* tile, std::size_t first,
+               int pixels, int k, int count) {
+  const Epilogue& e = task.call->epilogue;
+  for (int m = 0; m < pixels; ++m) {
+    const std::size_t index = (first + m) * task.g->filters + k;
+    for (int i = 0; i < count; i += 16) {
+      const int left = count - i;
+      const auto mask =
+          static_cast<__mmask16>(left >= 16 ? 0xFFFF : (1 << left) - 1);
+      WriteSixteen(e, tile + 64 * m + i, k + i, index + i, mask,
+                   task.call->output);
+    }
+  }
+}
+
+// Top left input position of up to 6 neighbouring output pixels.
+struct Corners {
+  __m512i address, y, x;
+};
+
+Corners CornersOf(const Source& s, const ConvGeometry& g, int first,
+                  int pixels) {
+  alignas(64) std::int64_t address[8] = {};
+  alignas(64) std::int64_t y[8] = {};
+  alignas(64) std::int64_t x[8] = {};
+  int out_x = first % s.out_w;
+  int out_y = first / s.out_w % s.out_h;
+  std::ptrdiff_t image = first / s.out_w / s.out_h;
+  for (int m = 0; m < pixels; ++m) {
+    y[m] = std::int64_t{1} * out_y * g.stride_h - s.pad_top;
+    x[m] = std::int64_t{1} * out_x * g.stride_w - s.pad_left;
+    address[m] = reinterpret_cast<std::intptr_t>(s.base) +
+                 image * s.image_bytes + y[m] * s.row_bytes +
+                 x[m] * s.pixel_bytes;
+    if (++out_x == s.out_w) {
+      out_x = 0;
+      if (++out_y == s.out_h) {
+        out_y = 0;
+        ++image;
+      }
+    }
+  }
+  return {_mm512_load_si512(address), _mm512_load_si512(y),
+          _mm512_load_si512(x)};
+}
+
+// Lanes whose position + offset lies in [0, size).
+inline __mmask8 Inside(__m512i position, int offset, int size) {
+  return _mm512_cmplt_epu64_mask(
+      _mm512_add_epi64(position, _mm512_set1_epi64(offset)),
+      _mm512_set1_epi64(size));
+}
+
+// Fills the tile's tap table; returns how many taps it has. Taps that lie in
+// padding for all pixels are left out where padding is zero.
+int FillTaps(const Task& task, int first, int pixels, Tap* taps) {
+  const ConvGeometry& g = *task.g;
+  const Source& s = task.source;
+  const Corners corners = CornersOf(s, g, first, pixels);
+  const auto lanes = static_cast<__mmask8>((1 << pixels) - 1);
+  const bool keep_all = task.call->pad_value != nullptr;
+  const __m512i pad =
+      _mm512_set1_epi64(reinterpret_cast<std::intptr_t>(task.pad));
+  const int columns = task.layout.whole_rows ? 1 : g.kernel_w;
+  int count = 0;
+  for (int ky = 0; ky < g.kernel_h; ++ky) {
+    const __mmask8 row = Inside(corners.y, ky, s.height) & lanes;
+    for (int kx = 0; kx < columns; ++kx) {
+      const __mmask8 inside = Inside(corners.x, kx, s.width) & row;
+      if (inside == 0 && !keep_all) continue;
+      const __m512i address = _mm512_add_epi64(
+          corners.address,
+          _mm512_set1_epi64(ky * s.row_bytes + kx * s.pixel_bytes));
+      _mm512_store_si512(&taps[count],
+                         _mm512_mask_mov_epi64(pad, inside, address));
+      taps[count].weights =
+          std::size_t{1} * (ky * columns + kx) * task.layout.groups;
+      ++count;
+    }
+  }
+  return count;
+}
+
+TileKind KindOf(const Epilogue& e) {
+  if (e.residual != nullptr) return TileKind::kSums;
+  if (e.output_type == OutputType::kU8 && e.low == 0 && e.high <= 255) {
+    return TileKind::kU8;
+  }
+  if (e.output_type == OutputType::kS16 && e.low == -32768 && e.high <= 32767) {
+    return TileKind::kS16;
+  }
+  return TileKind::kSums;
+}
+
+// Neighbouring output pixels [first, end) of a task's source, whose tap tables
+// are made together; the tensor's pixel `first` is `out_first`.
+struct Chunk {
+  int first, end;
+  std::size_t out_first;
+  TileTaps tile[kMaxChunkTiles];
+};
+
+inline int Smaller(int a, int b) { return a < b ? a : b; }
+
+void RunBlock(const Task& task, const Chunk& chunk, int block) {
+  const Epilogue& e = task.call->epilogue;
+  const int filters = task.g->filters;
+  const int k = block * kDirectBlockFilters;
+  const int count = Smaller(filters - k, kDirectBlockFilters);
+  const int vectors = (count + 15) / 16;
+  const std::uint8_t* codes =
+      task.call->packed + task.layout.block_bytes * block;
+  const std::size_t element = e.output_type == OutputType::kU8 ? 1 : 2;
+  TileOutput out = {KindOf(e),
+                    task.tile,
+                    e.multiplier + k,
+                    e.bias + k,
+                    ~__mmask64{0} >> (kDirectBlockFilters - count),
+                    e.high,
+                    nullptr,
+                    filters * element};
+  const MultiplyFunction whole = Choose(kDirectTilePixels, vectors);
+  const TileTaps* taps = chunk.tile;
+  std::size_t pixel = chunk.out_first;
+  for (int p = chunk.first; p < chunk.end; p += kDirectTilePixels) {
+    const int pixels = Smaller(chunk.end - p, kDirectTilePixels);
+    out.output = static_cast<std::uint8_t*>(task.call->output) +
+                 (pixel * filters + k) * element;
+    const MultiplyFunction multiply =
+        pixels == kDirectTilePixels ? whole : Choose(pixels, vectors);
+    multiply(*taps++, task.layout.steps, codes, out);
+    if (out.kind == TileKind::kSums) {
+      WriteTile(task, task.tile, pixel, pixels, k, count);
+    }
+    pixel += static_cast<std::size_t>(pixels);
+  }
+}
+
+// Output pixels [first, end) of the task's source; the tensor's pixel `first`
+// is `out_first`.
+void RunPixels(const Task& task, int first, int end, std::size_t out_first) {
+  const DirectLayout& layout = task.layout;
+  const int chunk_pixels = layout.chunk_tiles * kDirectTilePixels;
+  Chunk chunk;
+  for (; first < end; first = chunk.end) {
+    chunk.first = first;
+    chunk.end = Smaller(end, first + chunk_pixels);
+    chunk.out_first = out_first;
+    Tap* taps = task.taps;
+    TileTaps* tile = chunk.tile;
+    for (int p = first; p < chunk.end; p += kDirectTilePixels) {
+      const int pixels = Smaller(chunk.end - p, kDirectTilePixels);
+      *tile++ = {taps, FillTaps(task, p, pixels, taps)};
+      taps += layout.taps;
+    }
+    for (int block = task.first_block; block < task.end_block; ++block) {
+      RunBlock(task, chunk, block);
+    }
+    out_first += static_cast<std::size_t>(chunk.end - first);
+  }
+}
+
+// Copies the input rows of output rows [first, first + rows) of one image,
+// padding made real.
+void CopyBand(const Task& task, int image, int first, int rows) {
+  const ConvGeometry& g = *task.g;
+  const std::size_t row_bytes = task.layout.copied_row_bytes;
+  const int width = static_cast<int>(row_bytes / g.in_c);
+  const int inputs = (rows - 1) * g.stride_h + g.kernel_h;
+  // The part of a copied row that is input.
+  const int from = g.pad_left < width ? g.pad_left : width;
+  const int to = g.in_w + from < width ? g.in_w + from : width;
+  for (int i = 0; i < inputs; ++i) {
+    std::uint8_t* row = task.copy + row_bytes * i;
+    const int y = first * g.stride_h - g.pad_top + i;
+    const bool inside = y >= 0 && y < g.in_h;
+    const int begin = inside ? from : width;
+    const int end = inside ? to : width;
+    for (int x = 0; x < begin; ++x) memcpy(row + x * g.in_c, task.pad, g.in_c);
+    if (inside) {
+      memcpy(row + begin * g.in_c,
+             task.call->input +
+                 ((std::size_t{1} * image * g.in_h + y) * g.in_w) * g.in_c,
+             std::size_t{1} * (end - begin) * g.in_c);
+    }
+    for (int x = end; x < width; ++x)
+      memcpy(row + x * g.in_c, task.pad, g.in_c);
+  }
+}
+
+// Output pixels [first, end) of the tensor, band by band through copies.
+void RunCopied(Task& task, int first, int end) {
+  const ConvGeometry& g = *task.g;
+  task.source = {task.copy,
+                 g.in_c,
+                 static_cast<std::ptrdiff_t>(task.layout.copied_row_bytes),
+                 0,
+                 0,
+                 0,
+                 0,
+                 0,
+                 task.layout.band_rows,
+                 g.out_w};
+  while (first < end) {
+    const int row = first / g.out_w;
+    const int y = row % g.out_h;
+    int rows = task.layout.band_rows;
+    if (rows > g.out_h - y) rows = g.out_h - y;
+    const int band_first = row * g.out_w;
+    int stop = band_first + rows * g.out_w;
+    if (stop > end) stop = end;
+    CopyBand(task, row / g.out_h, y, rows);
+    task.source.height = (rows - 1) * g.stride_h + g.kernel_h;
+    task.source.width = (g.out_w - 1) * g.stride_w + g.kernel_w;
+    RunPixels(task, first - band_first, stop - band_first, first);
+    first = stop;
+  }
+}
+
+Task MakeTask(const ConvCall& call, int threads, std::byte* scratch) {
+  const ConvGeometry& g = *call.geometry;
+  Task task;
+  task.call = &call;
+  task.g = &g;
+  task.layout = MakeDirectLayout(g, call.batch, threads);
+  const std::ptrdiff_t row_bytes = std::ptrdiff_t{1} * g.in_w * g.in_c;
+  task.source = {call.input, g.in_c, row_bytes, row_bytes * g.in_h,
+                 g.in_h,     g.in_w, g.pad_top, g.pad_left,
+                 g.out_h,    g.out_w};
+  task.first_block = 0;
+  task.end_block = task.layout.blocks;
+  task.taps = reinterpret_cast<Tap*>(scratch);
+  task.pad = reinterpret_cast<std::uint8_t*>(scratch + task.layout.pad_offset);
+  task.tile =
+      reinterpret_cast<std::int32_t*>(scratch + task.layout.tile_offset);
+  task.copy =
+      reinterpret_cast<std::uint8_t*>(scratch + task.layout.copy_offset);
+  memset(task.pad, 0, task.layout.tile_offset - task.layout.pad_offset);
+  if (call.pad_value != nullptr) memcpy(task.pad, call.pad_value, g.in_c);
+  return task;
+}
+
+void Run(const ConvCall& call, int threads, int index, std::byte* scratch) {
+  Task task = MakeTask(call, threads, scratch);
+  const DirectLayout& layout = task.layout;
+  const std::int64_t pixels =
+      std::int64_t{1} * call.batch * task.g->out_h * task.g->out_w;
+  const int pixel_piece = index / layout.block_pieces;
+  const int block_piece = index % layout.block_pieces;
+  task.first_block = layout.blocks * block_piece / layout.block_pieces;
+  task.end_block = layout.blocks * (block_piece + 1) / layout.block_pieces;
+  // Pieces of whole tiles.
+  const std::int64_t tiles =
+      (pixels + kDirectTilePixels - 1) / kDirectTilePixels;
+  const auto edge = [&](std::int64_t piece) {
+    const std::int64_t p =
+        tiles * piece / layout.pixel_pieces * kDirectTilePixels;
+    return static_cast<int>(p < pixels ? p : pixels);
+  };
+  const int first = edge(pixel_piece);
+  const int end = edge(pixel_piece + 1);
+  if (layout.copies) {
+    RunCopied(task, first, end);
+  } else {
+    RunPixels(task, first, end, static_cast<std::size_t>(first));
+  }
+}
+
+}  // namespace
+
+extern const ConvKernel kDirectAvx512Vnni = {
+    "direct",           DirectApplies, DirectFusesMaxPool,
+    DirectPackedBytes,  DirectPack,    DirectTasks,
+    DirectScratchBytes, Run,           DirectPredictedNs};
+
+}  // namespace tern
