@@ -16,20 +16,23 @@
 namespace tern::winograd {
 namespace {
 
+// g++ at -O2 would call these, with whole tiles on the stack.
+#define TERN_INLINE [[gnu::always_inline]] inline
+
 using V = __m512i;
 
 constexpr int kMaxRows = 6;
 
-V Add8(V a, V b) { return _mm512_add_epi8(a, b); }
-V Sub8(V a, V b) { return _mm512_sub_epi8(a, b); }
-V Add16(V a, V b) { return _mm512_add_epi16(a, b); }
-V Sub16(V a, V b) { return _mm512_sub_epi16(a, b); }
-V Twice16(V a) { return _mm512_slli_epi16(a, 1); }
-V Four16(V a) { return _mm512_slli_epi16(a, 2); }
-V Add32(V a, V b) { return _mm512_add_epi32(a, b); }
-V Sub32(V a, V b) { return _mm512_sub_epi32(a, b); }
-V Twice32(V a) { return _mm512_slli_epi32(a, 1); }
-V Four32(V a) { return _mm512_slli_epi32(a, 2); }
+TERN_INLINE V Add8(V a, V b) { return _mm512_add_epi8(a, b); }
+TERN_INLINE V Sub8(V a, V b) { return _mm512_sub_epi8(a, b); }
+TERN_INLINE V Add16(V a, V b) { return _mm512_add_epi16(a, b); }
+TERN_INLINE V Sub16(V a, V b) { return _mm512_sub_epi16(a, b); }
+TERN_INLINE V Twice16(V a) { return _mm512_slli_epi16(a, 1); }
+TERN_INLINE V Four16(V a) { return _mm512_slli_epi16(a, 2); }
+TERN_INLINE V Add32(V a, V b) { return _mm512_add_epi32(a, b); }
+TERN_INLINE V Sub32(V a, V b) { return _mm512_sub_epi32(a, b); }
+TERN_INLINE V Twice32(V a) { return _mm512_slli_epi32(a, 1); }
+TERN_INLINE V Four32(V a) { return _mm512_slli_epi32(a, 2); }
 
 // ---- Input transform -------------------------------------------------------
 
@@ -40,7 +43,7 @@ constexpr int Position(int i) {
 }
 
 template <int kSize>
-void Input(const V d[], V o[]) {
+TERN_INLINE void Input(const V d[], V o[]) {
   const V d31 = Sub16(d[3], d[1]);
   const V twice = Twice16(d31);
   if constexpr (kSize == 4) {
@@ -118,7 +121,7 @@ void TransformInputOf(const ConvCall& call, const Tile& tile,
 // ---- Weight transform ------------------------------------------------------
 
 // Tables over a nibble (g0, g2) of codes, and over a code g1.
-V Table(int a, int b) {
+TERN_INLINE V Table(int a, int b) {
   alignas(16) std::int8_t values[16];
   for (int n = 0; n < 16; ++n) {
     const int g0 = n % 4 == 2 ? -1 : n % 4;
@@ -130,7 +133,7 @@ V Table(int a, int b) {
 }
 
 // Three taps (columns) to six positions.
-void Weights(V g0, V g1, V g2, V o[6]) {
+TERN_INLINE void Weights(V g0, V g1, V g2, V o[6]) {
   const V outer = Add8(g0, g2);
   const V g2x2 = Add8(g2, g2);
   const V g2x4 = Add8(g2x2, g2x2);
@@ -275,7 +278,7 @@ void MultiplyAll(const PositionRanges& ranges, const ScratchLayout& layout,
 // ---- Output transform ------------------------------------------------------
 
 template <int kSize>
-void Output(const V m[], V y[]) {
+TERN_INLINE void Output(const V m[], V y[]) {
   const V a = Add32(m[1], m[2]);
   const V b = Sub32(m[1], m[2]);
   if constexpr (kSize == 4) {
@@ -348,22 +351,23 @@ struct EpilogueCall {
 
 // Lane l of vector z holds filters 16 (l / 4) + 4 z + l % 4: packing four
 // vectors to bytes leaves the filters in order.
-V Chunks(V a, V b, int c0, int c1, int c2, int c3) {
+TERN_INLINE V Chunks(V a, V b, int c0, int c1, int c2, int c3) {
   const V index = _mm512_setr_epi64(2 * c0, 2 * c0 + 1, 2 * c1, 2 * c1 + 1,
                                     2 * c2, 2 * c2 + 1, 2 * c3, 2 * c3 + 1);
   return _mm512_permutex2var_epi64(a, index, b);
 }
 
-__mmask64 Mask64(int valid) {
+TERN_INLINE __mmask64 Mask64(int valid) {
   return valid >= 64 ? ~__mmask64{0} : (__mmask64{1} << valid) - 1;
 }
-__mmask32 Mask32(int valid) {
+TERN_INLINE __mmask32 Mask32(int valid) {
   return valid >= 32  ? ~__mmask32{0}
          : valid <= 0 ? 0
                       : (__mmask32{1} << valid) - 1;
 }
 
-void LoadResidualU8(const std::uint8_t* from, int valid, __m512 r[4]) {
+TERN_INLINE void LoadResidualU8(const std::uint8_t* from, int valid,
+                                __m512 r[4]) {
   const V bytes = valid == kFilterBlock
                       ? _mm512_loadu_si512(from)
                       : _mm512_maskz_loadu_epi8(Mask64(valid), from);
@@ -375,7 +379,8 @@ void LoadResidualU8(const std::uint8_t* from, int valid, __m512 r[4]) {
         _mm512_shuffle_epi8(bytes, Add8(spread, _mm512_set1_epi32(4 * z))));
 }
 
-void LoadResidualS16(const std::int16_t* from, int valid, __m512 r[4]) {
+TERN_INLINE void LoadResidualS16(const std::int16_t* from, int valid,
+                                 __m512 r[4]) {
   V low;
   V high;
   if (valid == kFilterBlock) {
@@ -394,7 +399,7 @@ void LoadResidualS16(const std::int16_t* from, int valid, __m512 r[4]) {
     r[z] = _mm512_cvtepi32_ps(_mm512_srai_epi32(wide[z], 16));
 }
 
-void StoreF32(const __m512 f[4], int valid, float* to) {
+TERN_INLINE void StoreF32(const __m512 f[4], int valid, float* to) {
   alignas(64) float ordered[kFilterBlock];
 #pragma GCC unroll 4
   for (int z = 0; z < 4; ++z) {
@@ -406,7 +411,7 @@ void StoreF32(const __m512 f[4], int valid, float* to) {
   std::memcpy(to, ordered, sizeof(float) * valid);
 }
 
-void StoreS16(const V i[4], int valid, std::int16_t* to) {
+TERN_INLINE void StoreS16(const V i[4], int valid, std::int16_t* to) {
   const V a = _mm512_packs_epi32(i[0], i[1]);
   const V b = _mm512_packs_epi32(i[2], i[3]);
   const V low = Chunks(a, b, 0, 4, 1, 5);
@@ -420,7 +425,7 @@ void StoreS16(const V i[4], int valid, std::int16_t* to) {
   }
 }
 
-void StoreU8(const V i[4], int valid, std::uint8_t* to) {
+TERN_INLINE void StoreU8(const V i[4], int valid, std::uint8_t* to) {
   const V bytes = _mm512_packus_epi16(_mm512_packs_epi32(i[0], i[1]),
                                       _mm512_packs_epi32(i[2], i[3]));
   if (valid == kFilterBlock)
@@ -430,8 +435,8 @@ void StoreU8(const V i[4], int valid, std::uint8_t* to) {
 }
 
 template <Store kStore>
-void StorePixel(const ConvCall& call, const __m512 f[4], std::ptrdiff_t at,
-                int valid) {
+TERN_INLINE void StorePixel(const ConvCall& call, const __m512 f[4],
+                            std::ptrdiff_t at, int valid) {
   if constexpr (kStore == Store::kF32) {
     StoreF32(f, valid, static_cast<float*>(call.output) + at);
   } else {
@@ -454,9 +459,9 @@ void StorePixel(const ConvCall& call, const __m512 f[4], std::ptrdiff_t at,
 }
 
 template <Residual kResidual>
-void ScalePixel(const ConvCall& call, const V acc[4], const __m512 scale[4],
-                const __m512 bias[4], std::ptrdiff_t at, int valid,
-                __m512 f[4]) {
+TERN_INLINE void ScalePixel(const ConvCall& call, const V acc[4],
+                            const __m512 scale[4], const __m512 bias[4],
+                            std::ptrdiff_t at, int valid, __m512 f[4]) {
 #pragma GCC unroll 4
   for (int z = 0; z < 4; ++z)
     f[z] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[z]), scale[z], bias[z]);
@@ -479,9 +484,10 @@ void ScalePixel(const ConvCall& call, const V acc[4], const __m512 scale[4],
 // Values of the 2x2 window at `acc`. Multipliers are not negative, so without
 // a residual the largest accumulator gives the largest value.
 template <Residual kResidual>
-void PoolWindow(const ConvCall& call, const std::int32_t* acc,
-                const __m512 scale[4], const __m512 bias[4], std::ptrdiff_t at,
-                std::ptrdiff_t row_stride, int valid, __m512 f[4]) {
+TERN_INLINE void PoolWindow(const ConvCall& call, const std::int32_t* acc,
+                            const __m512 scale[4], const __m512 bias[4],
+                            std::ptrdiff_t at, std::ptrdiff_t row_stride,
+                            int valid, __m512 f[4]) {
   const int filters = call.geometry->filters;
   constexpr int kSteps[4] = {0, 1, 4, 5};
   V best[4];
