@@ -86,21 +86,15 @@ class OneDnnNetwork::Impl {
     }
   }
 
+  // Reordered from f32: oneDNN's Winograd takes no other source.
   memory MakeWeights(const memory::desc& wanted, const memory::dims& dims,
                      Tag tag) {
-    memory plain(memory::desc(dims, Weights(), tag), engine_);
-    const std::size_t n = plain.get_desc().get_size();
-    for (std::size_t i = 0; i < n; ++i) {
-      const int code = static_cast<int>(random_() % 3) - 1;
-      if (peer_ == Peer::kF32) {
-        if (i * sizeof(float) >= n) break;
-        static_cast<float*>(plain.get_data_handle())[i] =
-            0.01F * static_cast<float>(code);
-      } else {
-        static_cast<std::int8_t*>(plain.get_data_handle())[i] =
-            static_cast<std::int8_t>(code * 126);
-      }
-    }
+    memory plain(memory::desc(dims, Type::f32, tag), engine_);
+    const float step = peer_ == Peer::kF32 ? 0.01F : 126.0F;
+    auto* weights = static_cast<float*>(plain.get_data_handle());
+    const std::size_t n = plain.get_desc().get_size() / sizeof(float);
+    for (std::size_t i = 0; i < n; ++i)
+      weights[i] = step * (static_cast<float>(random_() % 3) - 1);
     memory packed(wanted, engine_);
     dnnl::reorder(plain, packed).execute(stream_, plain, packed);
     stream_.wait();
