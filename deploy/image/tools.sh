@@ -20,13 +20,12 @@ pick_tool() {
 }
 
 # Sets `run_flags` to what containers of image $2 need to start under tool $1
-# here: nothing, or this shell's own limits where raising them is forbidden, or
-# the host's network where no other can be made. Prints the reason and fails
-# where nothing helps.
+# here: nothing, or low limits where raising them is forbidden, or the host's
+# network where no other can be made. Prints the reason and fails where nothing
+# helps.
 find_run_flags() {
-  local tool="$1" image="$2" limits error=""
-  limits="--ulimit nofile=$(ulimit -Hn):$(ulimit -Hn) --ulimit nproc=$(ulimit -Hu):$(ulimit -Hu)"
-  limits="${limits//unlimited/-1}"
+  local tool="$1" image="$2" error=""
+  local limits="--ulimit nofile=1024:1024 --ulimit nproc=1000:1000"
   for run_flags in "" "$limits" "--network host" "$limits --network host"; do
     # shellcheck disable=SC2086  # flags are words
     if error="$("$tool" run --rm $run_flags "$image" --help 2>&1 >/dev/null)"; then
