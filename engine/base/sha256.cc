@@ -23,6 +23,12 @@ Sha256& Sha256::Update(const void* data, std::size_t size) {
   return *this;
 }
 
+Sha256::Digest Sha256::Current() const {
+  Sha256 copy;
+  TERN_CHECK(EVP_MD_CTX_copy_ex(copy.context_->md, context_->md) == 1);
+  return copy.Finish();
+}
+
 Sha256::Digest Sha256::Finish() {
   Digest digest;
   TERN_CHECK(EVP_DigestFinal_ex(context_->md, digest.data(), nullptr) == 1);

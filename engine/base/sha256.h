@@ -22,6 +22,8 @@ class Sha256 {
   Sha256& operator=(const Sha256&) = delete;
 
   Sha256& Update(const void* data, std::size_t size);
+  // The sum so far; more may follow.
+  Digest Current() const;
   // Ends the sum; the object can only be destroyed afterwards.
   Digest Finish();
 

@@ -1,13 +1,12 @@
-#include <openssl/sha.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <cstring>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
 #include "engine/model/model_check.h"
 #include "engine/model/model_file.h"
@@ -197,15 +196,15 @@ absl::Status CheckSections(const model::v1::Header& header, Bytes bytes,
 // whole, which is what users can compute, compare and name it by.
 absl::StatusOr<std::string> CheckDigest(Bytes bytes) {
   const std::size_t end = bytes.size() - kModelDigestBytes;
-  std::uint8_t digest[SHA256_DIGEST_LENGTH];
-  SHA256(bytes.data(), end, digest);
-  if (std::memcmp(digest, bytes.data() + end, kModelDigestBytes) != 0) {
+  Sha256 sum;
+  const Sha256::Digest content = sum.Update(bytes.data(), end).Current();
+  const Bytes stated = bytes.subspan(end);
+  if (!std::equal(content.begin(), content.end(), stated.begin(),
+                  stated.end())) {
     return DataLoss("digest at byte ", end,
                     " is not the SHA-256 of what precedes it");
   }
-  SHA256(bytes.data(), bytes.size(), digest);
-  return absl::BytesToHexString(
-      {reinterpret_cast<const char*>(digest), sizeof(digest)});
+  return Sha256::Hex(sum.Update(stated.data(), stated.size()).Finish());
 }
 
 template <typename T>

@@ -1,10 +1,10 @@
-#include <openssl/sha.h>
 #include <zlib.h>
 
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
 #include "engine/model/model_check.h"
 #include "engine/model/model_file.h"
@@ -113,9 +113,8 @@ absl::StatusOr<std::string> WriteModel(
   AppendU32(Crc32(out), &out);
   out.resize(AlignUp(out.size()));
   out += area;
-  std::uint8_t digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const std::uint8_t*>(out.data()), out.size(), digest);
-  out.append(reinterpret_cast<const char*>(digest), sizeof(digest));
+  const Sha256::Digest digest = Sha256::Of(out.data(), out.size());
+  out.append(digest.begin(), digest.end());
   return out;
 }
 

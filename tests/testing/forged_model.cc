@@ -1,12 +1,13 @@
 #include "tests/testing/forged_model.h"
 
-#include <openssl/sha.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
+#include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
 #include "engine/model/model_file.h"
 #include "engine/model/model_format.h"
@@ -39,9 +40,9 @@ void SealHeaderAndDigest(std::string* file) {
   if (header.data() == nullptr) return;
   const std::size_t end = kModelPrefixBytes + header.size();
   StoreU32(Crc32(std::string_view(*file).substr(0, end)), end, file);
-  const std::size_t digest = file->size() - kModelDigestBytes;
-  SHA256(reinterpret_cast<const std::uint8_t*>(file->data()), digest,
-         reinterpret_cast<std::uint8_t*>(file->data()) + digest);
+  const std::size_t at = file->size() - kModelDigestBytes;
+  const Sha256::Digest digest = Sha256::Of(file->data(), at);
+  std::copy(digest.begin(), digest.end(), file->begin() + at);
 }
 
 // Where the section area starts, or the file's size.

@@ -11,6 +11,7 @@
 #define TERN_TESTS_TESTING_TINY_MODEL_H_
 
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,10 @@ extern const std::string_view kLenet5;
 struct NamedGraph {
   std::string_view name;
   std::string_view graph;
+  // What test names show.
+  friend std::ostream& operator<<(std::ostream& out, const NamedGraph& graph) {
+    return out << graph.name;
+  }
 };
 const std::vector<NamedGraph>& TinyGraphs();
 
