@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/model/wire_check.h"
+
 namespace tern {
 
 // As PNG's: a byte that no text has, both kinds of line end and an
@@ -24,10 +26,10 @@ inline constexpr std::size_t kModelDigestBytes = 32;
 // Of the section area in the file, and of a section in the area.
 inline constexpr std::size_t kModelAlignment = 64;
 
-// What a header may take, so that parsing it is bounded in memory: bytes, and
-// messages and texts in it.
+// What a header may take, so that parsing it is bounded in memory.
 inline constexpr std::size_t kMaxHeaderBytes = std::size_t{1} << 24;
-inline constexpr int kMaxHeaderElements = 1 << 18;
+inline constexpr WireLimits kMaxHeader = {.elements = 1 << 18,
+                                          .numbers = 1 << 21};
 
 constexpr std::uint64_t AlignUp(std::uint64_t offset) {
   return (offset + kModelAlignment - 1) / kModelAlignment * kModelAlignment;

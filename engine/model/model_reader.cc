@@ -238,8 +238,8 @@ absl::StatusOr<ModelFile> ModelFile::Read(Bytes bytes,
                    limits.max_file_bytes);
   }
   TERN_ASSIGN_OR_RETURN(const Bytes header_bytes, FindHeader(bytes));
-  TERN_RETURN_IF_ERROR(CheckWire(header_bytes, *model::v1::Header::descriptor(),
-                                 kMaxHeaderElements));
+  TERN_RETURN_IF_ERROR(
+      CheckWire(header_bytes, *model::v1::Header::descriptor(), kMaxHeader));
   ModelFile file;
   if (!file.header_.ParseFromArray(header_bytes.data(),
                                    static_cast<int>(header_bytes.size()))) {

@@ -104,7 +104,7 @@ absl::StatusOr<std::string> WriteModel(
   }
   TERN_RETURN_IF_ERROR(CheckWire(
       {reinterpret_cast<const std::uint8_t*>(encoded.data()), encoded.size()},
-      *model::v1::Header::descriptor(), kMaxHeaderElements));
+      *model::v1::Header::descriptor(), kMaxHeader));
 
   std::string out(kModelMagic.begin(), kModelMagic.end());
   AppendU32(kModelFormatVersion, &out);

@@ -55,8 +55,8 @@ absl::string_view TextProblem(absl::string_view text) {
 
 class WireCheck {
  public:
-  explicit WireCheck(int max_elements)
-      : max_elements_(max_elements), left_(max_elements) {}
+  explicit WireCheck(const WireLimits& limits)
+      : limits_(limits), left_(limits) {}
 
   absl::Status Message(absl::Span<const std::uint8_t> bytes,
                        const Descriptor& type) {
@@ -138,7 +138,7 @@ class WireCheck {
   }
 
   absl::Status Packed(const FieldDescriptor& field,
-                      absl::Span<const std::uint8_t> bytes) const {
+                      absl::Span<const std::uint8_t> bytes) {
     google::protobuf::io::CodedInputStream in(bytes.data(),
                                               static_cast<int>(bytes.size()));
     while (in.CurrentPosition() < static_cast<int>(bytes.size())) {
@@ -150,8 +150,8 @@ class WireCheck {
   // A message, text or byte string.
   absl::Status Element(const FieldDescriptor& field,
                        absl::Span<const std::uint8_t> bytes) {
-    if (--left_ < 0) {
-      return Error(absl::StrCat("one of more than ", max_elements_,
+    if (--left_.elements < 0) {
+      return Error(absl::StrCat("one of more than ", limits_.elements,
                                 " messages and texts"));
     }
     if (field.message_type() != nullptr) {
@@ -164,7 +164,11 @@ class WireCheck {
   }
 
   absl::Status Scalar(const FieldDescriptor& field,
-                      google::protobuf::io::CodedInputStream* in) const {
+                      google::protobuf::io::CodedInputStream* in) {
+    if (field.is_repeated() && --left_.numbers < 0) {
+      return Error(absl::StrCat("one of more than ", limits_.numbers,
+                                " repeated numbers"));
+    }
     std::uint64_t value = 0;
     std::uint32_t value32 = 0;
     switch (field.type()) {
@@ -209,8 +213,8 @@ class WireCheck {
                               field.type_name()));
   }
 
-  const int max_elements_;
-  int left_;
+  const WireLimits limits_;
+  WireLimits left_;
   std::vector<Step> path_;
 };
 
@@ -218,8 +222,8 @@ class WireCheck {
 
 absl::Status CheckWire(absl::Span<const std::uint8_t> bytes,
                        const google::protobuf::Descriptor& type,
-                       int max_elements) {
-  return WireCheck(max_elements).Message(bytes, type);
+                       const WireLimits& limits) {
+  return WireCheck(limits).Message(bytes, type);
 }
 
 }  // namespace tern

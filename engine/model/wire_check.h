@@ -12,16 +12,23 @@
 
 namespace tern {
 
+// What parsing may allocate.
+struct WireLimits {
+  // Messages, texts and byte strings in all.
+  int elements = 0;
+  // Numbers in repeated fields in all.
+  int numbers = 0;
+};
+
 // Checks that `bytes` encode a message of `type` that this build knows to the
 // last bit: no unknown field or enum value at any level, no singular field
 // twice, no number that its type cannot hold, text that is UTF-8 without
-// control characters, and at most `max_elements` messages, texts and byte
-// strings in all, which bounds what parsing allocates. `bytes` are untrusted;
+// control characters, and no more than `limits` allow. `bytes` are untrusted;
 // nothing of their size is allocated. INVALID_ARGUMENT names the field
-// ("graph.node[3].conv2d"). Thread-safe.
+// ("header.graph.node[3].conv2d"). Thread-safe.
 absl::Status CheckWire(absl::Span<const std::uint8_t> bytes,
                        const google::protobuf::Descriptor& type,
-                       int max_elements);
+                       const WireLimits& limits);
 
 }  // namespace tern
 

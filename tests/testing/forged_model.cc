@@ -80,8 +80,7 @@ std::string Reseal(std::string file) {
   // A header that is not sound, or that another encoding would change, is
   // left as it is.
   if (encoded.data() != nullptr &&
-      CheckWire(AsBytes(encoded), *header.descriptor(), kMaxHeaderElements)
-          .ok() &&
+      CheckWire(AsBytes(encoded), *header.descriptor(), kMaxHeader).ok() &&
       header.ParseFromArray(encoded.data(), static_cast<int>(encoded.size())) &&
       header.SerializeAsString() == encoded) {
     const std::string_view area = std::string_view(file).substr(AreaOf(file));

@@ -20,9 +20,9 @@ using google::protobuf::Message;
 using model::v1::Header;
 using ::testing::HasSubstr;
 
-absl::Status Check(const std::string& bytes, int max_elements = 10000) {
-  return CheckWire(testing::AsBytes(bytes), *Header::descriptor(),
-                   max_elements);
+absl::Status Check(const std::string& bytes,
+                   WireLimits limits = {.elements = 1000, .numbers = 1000}) {
+  return CheckWire(testing::AsBytes(bytes), *Header::descriptor(), limits);
 }
 
 // A header with every message of the schema in it.
@@ -194,9 +194,21 @@ TEST(WireCheckTest, RefusesMalformedBytes) {
 TEST(WireCheckTest, BoundsHowManyMessagesAndTexts) {
   Header header;
   for (int i = 0; i < 100; ++i) header.add_label();
-  EXPECT_TRUE(Check(header.SerializeAsString(), 100).ok());
-  EXPECT_EQ(Check(header.SerializeAsString(), 99).message(),
+  EXPECT_TRUE(Check(header.SerializeAsString(), {.elements = 100}).ok());
+  EXPECT_EQ(Check(header.SerializeAsString(), {.elements = 99}).message(),
             "header.label[99]: one of more than 99 messages and texts");
+}
+
+TEST(WireCheckTest, BoundsHowManyNumbers) {
+  Header header;
+  for (int i = 0; i < 100; ++i) header.add_tensor()->add_dim(1);
+  const auto check = [&](int numbers) {
+    return Check(header.SerializeAsString(),
+                 {.elements = 100, .numbers = numbers});
+  };
+  EXPECT_TRUE(check(100).ok());
+  EXPECT_EQ(check(99).message(),
+            "header.tensor[99].dim[0]: one of more than 99 repeated numbers");
 }
 
 }  // namespace
