@@ -90,6 +90,8 @@ class ClassifyCall {
   virtual void Cancel() = 0;
 };
 
+class JobPool;
+
 class Classifier {
  public:
   // Pointers must outlive the classifier.
@@ -106,8 +108,16 @@ class Classifier {
                                          ClassifyDone done);
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  class Call;
+
+  absl::Status Start(const std::shared_ptr<Call>& call);
+  void PostDecoding(std::shared_ptr<Call> call);
+
+  const ClassifierOptions options_;
+  const ModelManager* const manager_;
+  Batcher* const batcher_;
+  Clock* const clock_;
+  const std::unique_ptr<JobPool> decoders_;
 };
 
 }  // namespace tern::server

@@ -32,14 +32,17 @@ class ExecutorPool {
   ExecutorPool(const ExecutorPool&) = delete;
   ExecutorPool& operator=(const ExecutorPool&) = delete;
 
-  // Session::Run over rows that lie anywhere.
+  // Session::Run over rows that lie anywhere; each has the model's sizes.
   absl::Status Run(int executor, const Model& model,
                    absl::Span<const Row> rows);
 
   ExecutorMemory memory() const;
+  // Of one executor.
+  int threads() const { return threads_; }
 
  private:
   struct Executor;
+  const int threads_;
   std::vector<std::unique_ptr<Executor>> executors_;
 };
 

@@ -14,7 +14,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,24 +29,9 @@
 #include "server/serving/servable.h"
 #include "server/serving/serving_observer.h"
 #include "server/serving/version_policy.h"
+#include "server/serving/version_table.h"
 
 namespace tern::server {
-
-struct VersionStatus {
-  std::string model;
-  std::uint64_t version = 0;
-  ModelState state = ModelState::kUnloaded;
-  // Why it failed; OK unless kFailed.
-  absl::Status error;
-  // Empty and 0 until first loaded.
-  std::string digest;
-  std::uint64_t file_bytes = 0;
-  // 0 unless loaded.
-  std::uint64_t packed_bytes = 0;
-  std::uint64_t float32_bytes = 0;
-  // Pictures, batches since load; what waits now.
-  QueueStats queue;
-};
 
 struct ManagerOptions {
   VersionPolicy policy;
@@ -55,13 +39,6 @@ struct ManagerOptions {
   LoadOptions load;
   // Threads that load, at least 1.
   int load_threads = 1;
-};
-
-// A model by name; neither version nor alias: the newest that is ready.
-struct ModelChoice {
-  std::string name;
-  std::optional<std::uint64_t> version;
-  std::optional<std::string> alias;
 };
 
 struct UploadResult {
@@ -82,6 +59,8 @@ class ModelUpload {
   virtual absl::StatusOr<UploadResult> Finish() = 0;
 };
 
+class ModelLifecycle;
+
 class ModelManager {
  public:
   // All arguments are kept and must outlive the manager.
@@ -98,8 +77,8 @@ class ModelManager {
   // ready or has failed. An error only where the repository cannot be read.
   absl::Status Start();
 
-  // NOT_FOUND: no such model, version or alias, or not loaded. UNAVAILABLE:
-  // loading, or it failed to load (says why).
+  // INVALID_ARGUMENT: no name. NOT_FOUND: no such model, version or alias, or
+  // not loaded. UNAVAILABLE: loading, or it failed to load (says why).
   absl::StatusOr<ServableHandle> Get(const ModelChoice& choice) const;
 
   // By model, then version; all models where `model` is empty. NOT_FOUND: no
@@ -113,9 +92,10 @@ class ModelManager {
   absl::StatusOr<VersionStatus> Load(std::string_view model,
                                      std::uint64_t version);
   // Returns when the last request is done and the memory is free. The policy
-  // does not load it again until Load. NOT_FOUND where it is not loaded.
+  // does not load it again until Load. NOT_FOUND where it is not loaded. The
+  // version must be given.
   absl::Status Unload(std::string_view model, std::uint64_t version);
-  // Unloads and removes the file.
+  // Unloads and removes the file. The version must be given.
   absl::Status Delete(std::string_view model, std::uint64_t version);
 
   absl::StatusOr<std::unique_ptr<ModelUpload>> StartUpload(UploadSpec spec,
@@ -125,8 +105,7 @@ class ModelManager {
   void StartDraining();
 
  private:
-  class Impl;
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<ModelLifecycle> lifecycle_;
 };
 
 }  // namespace tern::server

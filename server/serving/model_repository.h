@@ -90,7 +90,10 @@ class ModelRepository {
   // it is a single file).
   absl::StatusOr<std::unique_ptr<UploadSession>> StartUpload(UploadSpec spec)
       ABSL_LOCKS_EXCLUDED(mu_);
-  // NOT_FOUND where there is none.
+  // What Delete would remove. NOT_FOUND where there is none;
+  // FAILED_PRECONDITION where it cannot be removed.
+  absl::StatusOr<StoredVersion> FindToDelete(std::string_view model,
+                                             std::uint64_t version) const;
   absl::Status Delete(std::string_view model, std::uint64_t version)
       ABSL_LOCKS_EXCLUDED(mu_);
 

@@ -149,18 +149,24 @@ absl::Status ModelRepository::MoveIn(const std::string& folder,
   return absl::OkStatus();
 }
 
+absl::StatusOr<StoredVersion> ModelRepository::FindToDelete(
+    std::string_view model, std::uint64_t version) const {
+  TERN_RETURN_IF_ERROR(writable_);
+  TERN_ASSIGN_OR_RETURN(const StoredVersion stored, Find(model, version));
+  if (stored.path == bare_path_) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("model '", bare_model_, "' is the repository's own file"));
+  }
+  return stored;
+}
+
 absl::Status ModelRepository::Delete(std::string_view model,
                                      std::uint64_t version) {
-  TERN_RETURN_IF_ERROR(writable_);
   const std::string trash = NewIncomingName("deleted");
   const std::string label = absl::StrCat(std::string(model), "/", version);
   {
     MutexLock lock(&mu_);
-    TERN_ASSIGN_OR_RETURN(const StoredVersion stored, Find(model, version));
-    if (stored.path == bare_path_) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "model '", bare_model_, "' is the repository's own file"));
-    }
+    TERN_RETURN_IF_ERROR(FindToDelete(model, version).status());
     const std::string parent = FolderOf(model);
     TERN_RETURN_IF_ERROR(ResolveInside(root_, parent).status());
     TERN_RETURN_IF_ERROR(Step("remove", label, [&] {
