@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 30
 PACKAGES := deploy/packages/install
 
 .DEFAULT_GOAL := release
@@ -41,6 +42,10 @@ bench: release  ## Engine benchmarks: ratios against oneDNN and the measured pea
 coverage:  ## Line coverage of engine and server by make test's release tests
 	@$(PACKAGES) build test long
 	@deploy/coverage
+
+fuzz:  ## Run the fuzzers, FUZZ_SECONDS=30 each
+	@$(PACKAGES) build long
+	@deploy/fuzz $(FUZZ_SECONDS)
 
 image:  ## Build the container image `tern`, with whichever container tool works
 	@deploy/image/build
