@@ -42,60 +42,74 @@ constexpr int Position(int i) {
   return kSize == 3 && i == 4 ? 5 : i;
 }
 
-template <int kSize>
+// Values 0..2 (kHalf 0) and 3.. (kHalf 1) along one dimension. A tile's 36 at
+// once would not fit the registers.
+template <int kSize, int kHalf>
 TERN_INLINE void Input(const V d[], V o[]) {
-  const V d31 = Sub16(d[3], d[1]);
-  const V twice = Twice16(d31);
-  if constexpr (kSize == 4) {
+  if constexpr (kSize == 4 && kHalf == 0) {
     const V even = Sub16(Four16(d[2]), d[4]);
     const V odd = Sub16(Four16(d[1]), d[3]);
-    const V d42 = Sub16(d[4], d[2]);
-    o[0] = Add16(Four16(Sub16(d[0], d[2])), d42);
+    o[0] = Sub16(Four16(d[0]), Add16(even, d[2]));
     o[1] = Add16(even, odd);
     o[2] = Sub16(even, odd);
+  } else if constexpr (kSize == 4) {
+    const V twice = Twice16(Sub16(d[3], d[1]));
+    const V d42 = Sub16(d[4], d[2]);
     o[3] = Add16(d42, twice);
     o[4] = Sub16(d42, twice);
     o[5] = Sub16(Sub16(d[5], d[3]), Twice16(twice));
-  } else {
+  } else if constexpr (kHalf == 0) {
     const V d23 = Sub16(d[2], d[3]);
     const V third = Add16(Twice16(d[1]), d23);
-    o[0] = Add16(Twice16(Sub16(d[0], d[2])), d31);
+    o[0] = Add16(Twice16(Sub16(d[0], d[2])), Sub16(d[3], d[1]));
     o[1] = Add16(third, Twice16(third));
     o[2] = Add16(Twice16(Sub16(d[2], d[1])), d23);
+  } else {
+    const V twice = Twice16(Sub16(d[3], d[1]));
     o[3] = twice;
     o[4] = Sub16(Sub16(d[4], d[2]), twice);
+  }
+}
+
+template <int kRows, int kCols, int kHalf>
+TERN_INLINE void TransformHalf(const std::uint8_t* const* pixels, int c,
+                               std::int16_t* out, std::ptrdiff_t plane) {
+  constexpr int kHigh = kRows + 2;
+  constexpr int kWide = kCols + 2;
+  constexpr int kFirst = kHalf == 0 ? 0 : 3;
+  constexpr int kEnd = kHalf == 0 ? 3 : kHigh;
+  V half[6][6];
+#pragma GCC unroll 6
+  for (int j = 0; j < kWide; ++j) {
+    V d[6];
+    V o[6];
+#pragma GCC unroll 6
+    for (int i = 0; i < kHigh; ++i)
+      d[i] = _mm512_cvtepu8_epi16(_mm256_loadu_si256(
+          reinterpret_cast<const __m256i*>(pixels[6 * i + j] + c)));
+    Input<kRows, kHalf>(d, o);
+#pragma GCC unroll 3
+    for (int i = kFirst; i < kEnd; ++i) half[i][j] = o[i];
+  }
+#pragma GCC unroll 3
+  for (int i = kFirst; i < kEnd; ++i) {
+    V o[6];
+    Input<kCols, 0>(half[i], o);
+    Input<kCols, 1>(half[i], o);
+#pragma GCC unroll 6
+    for (int j = 0; j < kWide; ++j) {
+      const int e = 6 * Position<kRows>(i) + Position<kCols>(j);
+      _mm512_store_si512(out + e * plane + c, o[j]);
+    }
   }
 }
 
 template <int kRows, int kCols>
 void TransformInput(const std::uint8_t* const* pixels, int channels,
                     std::int16_t* out, std::ptrdiff_t plane) {
-  constexpr int kHigh = kRows + 2;
-  constexpr int kWide = kCols + 2;
   for (int c = 0; c < channels; c += 32) {
-    V half[6][6];
-#pragma GCC unroll 6
-    for (int j = 0; j < kWide; ++j) {
-      V d[6];
-      V o[6];
-#pragma GCC unroll 6
-      for (int i = 0; i < kHigh; ++i)
-        d[i] = _mm512_cvtepu8_epi16(_mm256_loadu_si256(
-            reinterpret_cast<const __m256i*>(pixels[6 * i + j] + c)));
-      Input<kRows>(d, o);
-#pragma GCC unroll 6
-      for (int i = 0; i < kHigh; ++i) half[i][j] = o[i];
-    }
-#pragma GCC unroll 6
-    for (int i = 0; i < kHigh; ++i) {
-      V o[6];
-      Input<kCols>(half[i], o);
-#pragma GCC unroll 6
-      for (int j = 0; j < kWide; ++j) {
-        const int e = 6 * Position<kRows>(i) + Position<kCols>(j);
-        _mm512_store_si512(out + e * plane + c, o[j]);
-      }
-    }
+    TransformHalf<kRows, kCols, 0>(pixels, c, out, plane);
+    TransformHalf<kRows, kCols, 1>(pixels, c, out, plane);
   }
 }
 
@@ -149,6 +163,9 @@ TERN_INLINE void Weights(V g0, V g1, V g2, V o[6]) {
   o[5] = Add8(g2x4, g2x2);
 }
 
+// Packed weights of a whole network lie in the outer cache.
+constexpr int kAhead = 4;
+
 [[gnu::noinline]] void TransformWeights(const std::uint8_t* packed, int groups,
                                         std::int8_t* out,
                                         std::ptrdiff_t plane) {
@@ -161,6 +178,9 @@ TERN_INLINE void Weights(V g0, V g1, V g2, V o[6]) {
   const V low4 = _mm512_set1_epi8(15);
   const V low2 = _mm512_set1_epi8(3);
   for (int group = 0; group < groups; ++group) {
+#pragma GCC unroll 9
+    for (int line = 0; line < 9; ++line)
+      _mm_prefetch(packed + kAhead * kGroupBytes + 64 * line, _MM_HINT_T0);
 #pragma GCC unroll 4
     for (int unit = 0; unit < 4; ++unit) {
       V t[3][6];
@@ -277,21 +297,30 @@ void MultiplyAll(const PositionRanges& ranges, const ScratchLayout& layout,
 
 // ---- Output transform ------------------------------------------------------
 
-template <int kSize>
+// Outputs kHalf and kHalf + 2 along one dimension of a tile: those that need
+// sums (even) or differences (odd) of positions. A tile's four at once would
+// not fit the registers.
+template <int kSize, int kHalf>
 TERN_INLINE void Output(const V m[], V y[]) {
-  const V a = Add32(m[1], m[2]);
-  const V b = Sub32(m[1], m[2]);
-  if constexpr (kSize == 4) {
-    const V c = Add32(m[3], m[4]);
-    const V e = Sub32(m[3], m[4]);
-    y[0] = Add32(Add32(m[0], c), Four32(a));
-    y[1] = Add32(Twice32(b), e);
-    y[2] = Add32(a, c);
-    y[3] = Add32(Add32(b, m[5]), Twice32(e));
+  if constexpr (kHalf == 0) {
+    const V a = Add32(m[1], m[2]);
+    if constexpr (kSize == 4) {
+      const V c = Add32(m[3], m[4]);
+      y[0] = Add32(Add32(m[0], c), Four32(a));
+      y[2] = Add32(a, c);
+    } else {
+      y[0] = Add32(Add32(m[0], m[3]), Twice32(a));
+      y[2] = Add32(Add32(a, m[4]), Twice32(m[3]));
+    }
   } else {
-    y[0] = Add32(Add32(m[0], m[3]), Twice32(a));
-    y[1] = Add32(b, m[3]);
-    y[2] = Add32(Add32(a, m[4]), Twice32(m[3]));
+    const V b = Sub32(m[1], m[2]);
+    if constexpr (kSize == 4) {
+      const V e = Sub32(m[3], m[4]);
+      y[1] = Add32(Twice32(b), e);
+      y[3] = Add32(Add32(b, m[5]), Twice32(e));
+    } else {
+      y[1] = Add32(b, m[3]);
+    }
   }
 }
 
@@ -301,39 +330,48 @@ constexpr int Shift(int i) {
   return kSize == 4 ? (i == 0 ? 3 : i == 1 ? 2 : 1) : (i == 0 ? 2 : 1);
 }
 
+// Rows kHalf and kHalf + 2 of a tile for 16 filters.
+template <int kRows, int kCols, int kHalf>
+TERN_INLINE void TransformRows(const std::int32_t* sums, std::ptrdiff_t plane,
+                               std::int32_t* out) {
+  constexpr int kHigh = kRows + 2;
+  constexpr int kWide = kCols + 2;
+  const V inverse9 = _mm512_set1_epi32(kInverse9);
+  V half[4][6];
+#pragma GCC unroll 6
+  for (int j = 0; j < kWide; ++j) {
+    V m[6];
+    V y[4];
+#pragma GCC unroll 6
+    for (int i = 0; i < kHigh; ++i) {
+      const int e = 6 * Position<kRows>(i) + Position<kCols>(j);
+      m[i] = _mm512_load_si512(sums + e * plane);
+    }
+    Output<kRows, kHalf>(m, y);
+#pragma GCC unroll 2
+    for (int r = kHalf; r < kRows; r += 2) half[r][j] = y[r];
+  }
+#pragma GCC unroll 2
+  for (int r = kHalf; r < kRows; r += 2) {
+    V y[4];
+    Output<kCols, 0>(half[r], y);
+    Output<kCols, 1>(half[r], y);
+#pragma GCC unroll 4
+    for (int c = 0; c < kCols; ++c) {
+      const V exact = _mm512_srai_epi32(_mm512_mullo_epi32(y[c], inverse9),
+                                        Shift<kRows>(r) + Shift<kCols>(c));
+      _mm512_store_si512(out + (4 * r + c) * kFilterBlock, exact);
+    }
+  }
+}
+
 // One tile's sums for 64 filters to accumulators, [4 * row + column][64].
 template <int kRows, int kCols>
 void TransformOutput(const std::int32_t* sums, std::ptrdiff_t plane,
                      std::int32_t* out) {
-  constexpr int kHigh = kRows + 2;
-  constexpr int kWide = kCols + 2;
-  const V inverse9 = _mm512_set1_epi32(kInverse9);
   for (int z = 0; z < kFilterBlock; z += 16) {
-    V half[4][6];
-#pragma GCC unroll 6
-    for (int j = 0; j < kWide; ++j) {
-      V m[6];
-      V y[4];
-#pragma GCC unroll 6
-      for (int i = 0; i < kHigh; ++i) {
-        const int e = 6 * Position<kRows>(i) + Position<kCols>(j);
-        m[i] = _mm512_load_si512(sums + e * plane + z);
-      }
-      Output<kRows>(m, y);
-#pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r) half[r][j] = y[r];
-    }
-#pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) {
-      V y[4];
-      Output<kCols>(half[r], y);
-#pragma GCC unroll 4
-      for (int c = 0; c < kCols; ++c) {
-        const V exact = _mm512_srai_epi32(_mm512_mullo_epi32(y[c], inverse9),
-                                          Shift<kRows>(r) + Shift<kCols>(c));
-        _mm512_store_si512(out + (4 * r + c) * kFilterBlock + z, exact);
-      }
-    }
+    TransformRows<kRows, kCols, 0>(sums + z, plane, out + z);
+    TransformRows<kRows, kCols, 1>(sums + z, plane, out + z);
   }
 }
 
