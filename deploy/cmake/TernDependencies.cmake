@@ -15,6 +15,8 @@ if(TERN_SERVICES)
   # Only the registry and serializer; the package's CMake file asks for curl.
   pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core)
   find_package(spdlog REQUIRED)
+  find_package(CLI11 REQUIRED)
+  find_package(nlohmann_json REQUIRED)
   pkg_check_modules(microhttpd REQUIRED IMPORTED_TARGET libmicrohttpd)
 endif()
 
