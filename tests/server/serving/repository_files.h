@@ -53,9 +53,11 @@ inline absl::StatusOr<PublishedVersion> Upload(ModelRepository& repository,
 
 inline std::unique_ptr<ModelRepository> OpenRepository(
     const std::string& root,
-    std::function<int(std::string_view)> before_step = nullptr) {
+    std::function<int(std::string_view)> before_step = nullptr,
+    const std::string& default_model = "") {
   RepositoryOptions options;
   options.root = root;
+  options.default_model = default_model;
   options.before_step = std::move(before_step);
   auto repository = ModelRepository::Open(options);
   TERN_CHECK(repository.ok());
