@@ -1,0 +1,70 @@
+#include "server/rpc_server.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server_builder.h"
+
+namespace tern::server {
+namespace {
+
+// Two threads on one queue: the best throughput by gRPC's own measurements.
+constexpr int kLoopThreads = 2;
+// One connection may not take all there is; more streams wait at the client.
+constexpr int kMaxStreamsPerConnection = 1024;
+// Clients may ping that often, also without a call, to notice dead peers.
+constexpr int kMinPingIntervalMs = 10'000;
+
+void SetLimits(grpc::ServerBuilder& builder, const RpcServerOptions& options) {
+  builder.SetMaxReceiveMessageSize(options.max_message_bytes);
+  builder.SetMaxSendMessageSize(options.max_message_bytes);
+  // A second server on the same port must fail, not share it.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                             kMaxStreamsPerConnection);
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+      kMinPingIntervalMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
+    const RpcServerOptions& options,
+    const std::vector<grpc::Service*>& services) {
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  const std::string address =
+      FormatHostPort(options.address.host, options.address.port);
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  SetLimits(builder, options);
+  for (grpc::Service* service : services) builder.RegisterService(service);
+
+  std::unique_ptr<RpcServer> server(new RpcServer());
+  server->loop_ =
+      std::make_unique<CompletionLoop>(builder.AddCompletionQueue());
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr || port == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", address,
+                     " for gRPC: in use, or not an address of this machine"));
+  }
+  server->port_ = static_cast<std::uint16_t>(port);
+  server->loop_->Start(kLoopThreads);
+  return server;
+}
+
+RpcServer::~RpcServer() { Shutdown(std::chrono::milliseconds(0)); }
+
+void RpcServer::Shutdown(std::chrono::milliseconds patience) {
+  if (server_ == nullptr) return;
+  server_->Shutdown(std::chrono::system_clock::now() + patience);
+  loop_->Stop();
+  server_.reset();
+}
+
+}  // namespace tern::server
