@@ -12,7 +12,7 @@
 #include "absl/strings/strip.h"
 #include "engine/base/sha256.h"
 #include "engine/base/status_macros.h"
-#include "trainer/data/idx.h"
+#include "engine/image/idx.h"
 
 namespace tern::trainer {
 namespace {
