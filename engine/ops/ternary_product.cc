@@ -57,8 +57,12 @@ class TernaryProduct : public Op {
     conv.geometry = &layer_.geometry;
     conv.batch = call.batch;
     conv.input = static_cast<const std::uint8_t*>(call.input);
-    conv.pad_value =
-        layer_.zero_point.empty() ? nullptr : layer_.zero_point.data();
+    // A linear layer over the picture has more inputs than zero points, and no
+    // padding.
+    const auto channels = static_cast<std::size_t>(layer_.geometry.in_c);
+    if (layer_.zero_point.size() == channels) {
+      conv.pad_value = layer_.zero_point.data();
+    }
     conv.packed = packed_.as<std::uint8_t>();
     conv.output = call.output;
     conv.epilogue = MakeEpilogue(layer_, call.residual);
