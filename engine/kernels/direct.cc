@@ -6,7 +6,6 @@
 namespace tern {
 namespace {
 
-constexpr std::size_t kTapBytes = 64;  // of one tile's tap in a tap table
 // Tap tables and copied bands should leave room in the first-level cache.
 constexpr std::size_t kTapTableBytes = 16 << 10;
 constexpr std::size_t kBandBytes = 24 << 10;
@@ -37,16 +36,18 @@ void SetPieces(const ConvGeometry& g, int batch, int threads,
   }
 }
 
-void SetScratch(const ConvGeometry& g, DirectLayout& layout) {
-  const std::size_t taps = layout.taps * kTapBytes;
-  layout.chunk_tiles =
-      static_cast<int>(std::clamp<std::size_t>(kTapTableBytes / taps, 1, 16));
+void SetScratch(const ConvGeometry& g, std::size_t unpacked_bytes,
+                DirectLayout& layout) {
+  const std::size_t taps = layout.taps * sizeof(DirectTap);
+  layout.chunk_tiles = static_cast<int>(
+      std::clamp<std::size_t>(kTapTableBytes / taps, 1, kDirectMaxChunkTiles));
   layout.pad_offset = taps * layout.chunk_tiles;
   layout.tile_offset =
       layout.pad_offset + RoundUp64(layout.run) + kOverreadBytes;
-  layout.copy_offset = layout.tile_offset + kDirectTilePixels *
-                                                kDirectBlockFilters *
-                                                sizeof(std::int32_t);
+  layout.unpacked_offset = layout.tile_offset + kDirectTilePixels *
+                                                    kDirectBlockFilters *
+                                                    sizeof(std::int32_t);
+  layout.copy_offset = layout.unpacked_offset + RoundUp64(unpacked_bytes);
   layout.scratch_bytes = layout.copy_offset;
   if (!layout.copies) return;
   layout.copied_row_bytes =
@@ -63,7 +64,8 @@ void SetScratch(const ConvGeometry& g, DirectLayout& layout) {
 
 }  // namespace
 
-DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads) {
+DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads,
+                              std::size_t unpacked_bytes) {
   DirectLayout layout;
   layout.whole_rows = UsesWholeRows(g);
   layout.copies = layout.whole_rows && HasPadding(g);
@@ -74,7 +76,7 @@ DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads) {
   layout.blocks = (g.filters + kDirectBlockFilters - 1) / kDirectBlockFilters;
   layout.block_bytes = std::size_t{1} * layout.taps * layout.groups * 4 * 64;
   SetPieces(g, batch, threads, layout);
-  SetScratch(g, layout);
+  SetScratch(g, unpacked_bytes, layout);
   return layout;
 }
 
@@ -114,24 +116,6 @@ void DirectPack(const ConvGeometry& g, const std::int8_t* codes,
 int DirectTasks(const ConvGeometry& g, int batch, int threads) {
   const DirectLayout layout = MakeDirectLayout(g, batch, threads);
   return layout.pixel_pieces * layout.block_pieces;
-}
-
-std::size_t DirectScratchBytes(const ConvGeometry& g, int batch, int threads) {
-  return MakeDirectLayout(g, batch, threads).scratch_bytes;
-}
-
-// The k-loop at the peak of the multiply-accumulate instruction, for whole
-// tiles, and the epilogue; fitted on a Zen 5 core at 3.7 GHz, where 128
-// multiply-accumulates take a cycle.
-double DirectPredictedNs(const ConvGeometry& g, int batch) {
-  const DirectLayout layout = MakeDirectLayout(g, batch, 1);
-  const double tiles =
-      (batch * g.out_h * g.out_w + kDirectTilePixels - 1) / kDirectTilePixels;
-  const double vectors = (g.filters + 15) / 16;
-  const double k_loop = 3.0 * layout.taps * layout.steps * vectors;
-  const double epilogue = 12.0 * vectors;
-  const double tables = 4.0 * layout.taps;
-  return tiles * (k_loop * 1.03 + epilogue + tables) / 3.7;
 }
 
 }  // namespace tern

@@ -31,6 +31,8 @@ namespace tern {
 inline constexpr int kDirectBlockFilters = 64;
 // Pixels of one register tile.
 inline constexpr int kDirectTilePixels = 6;
+// Tiles of a chunk, at most.
+inline constexpr int kDirectMaxChunkTiles = 16;
 
 struct DirectLayout {
   bool whole_rows = false;  // a tap is a kernel row
@@ -49,14 +51,77 @@ struct DirectLayout {
   // Output rows whose input is copied together, and the bytes of a copied row.
   int band_rows = 0;
   std::size_t copied_row_bytes = 0;
-  // Offsets into a task's scratch.
+  // Offsets into a task's scratch. The tap tables come first.
   std::size_t pad_offset = 0;
   std::size_t tile_offset = 0;
+  std::size_t unpacked_offset = 0;
   std::size_t copy_offset = 0;
   std::size_t scratch_bytes = 0;
 };
 
-DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads);
+// `unpacked_bytes`: scratch for weights in the micro-kernel's own form.
+DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads,
+                              std::size_t unpacked_bytes = 0);
+
+// One tap of one register tile: where its pixels' runs begin.
+struct alignas(64) DirectTap {
+  const std::uint8_t* pixel[kDirectTilePixels];
+  std::size_t tap;
+  std::size_t unused;
+};
+
+// The taps of one tile that are not padding for all of its pixels.
+struct DirectTile {
+  const DirectTap* taps;
+  int count;
+};
+
+// Where pixels come from: the input tensor, or a copied band of it.
+struct DirectSource {
+  const std::uint8_t* base;
+  std::ptrdiff_t pixel_bytes, row_bytes, image_bytes;
+  int height, width;
+  int pad_top, pad_left;
+  int out_h, out_w;
+};
+
+// Everything that stays the same during a task.
+struct DirectTask {
+  const ConvCall* call;
+  const ConvGeometry* g;
+  DirectLayout layout;
+  DirectSource source;
+  int first_block, end_block;
+  DirectTap* taps;
+  std::uint8_t* pad;       // what padding reads
+  std::int32_t* sums;      // of one tile
+  std::uint8_t* unpacked;  // weights
+  std::uint8_t* copy;      // input rows
+};
+
+// Neighbouring output pixels [first, end) of a task's source, whose tap tables
+// are made together; in the output tensor the first is `out_first`.
+struct DirectChunk {
+  int first, end;
+  std::size_t out_first;
+  DirectTile tile[kDirectMaxChunkTiles];
+};
+
+// What an instruction set brings.
+struct DirectMicroKernels {
+  // Fills the tap table of a tile; returns how many taps it has. Taps that are
+  // padding for all pixels are left out where padding is zero.
+  int (*fill_taps)(const DirectTask&, int first, int pixels, DirectTap* taps);
+  // All tiles of a chunk times one block of 64 filters, to the output.
+  void (*run_block)(const DirectTask&, const DirectChunk&, int block);
+};
+
+void RunDirect(const ConvCall& call, const DirectLayout& layout, int task,
+               std::byte* scratch, const DirectMicroKernels& kernels);
+
+// fill_taps for any instruction set.
+int FillDirectTaps(const DirectTask& task, int first, int pixels,
+                   DirectTap* taps);
 
 // Members of ConvKernel.
 bool DirectApplies(const ConvGeometry& g, const std::int8_t* codes);
@@ -65,8 +130,6 @@ std::size_t DirectPackedBytes(const ConvGeometry& g);
 void DirectPack(const ConvGeometry& g, const std::int8_t* codes,
                 std::uint8_t* packed);
 int DirectTasks(const ConvGeometry& g, int batch, int threads);
-std::size_t DirectScratchBytes(const ConvGeometry& g, int batch, int threads);
-double DirectPredictedNs(const ConvGeometry& g, int batch);
 
 }  // namespace tern
 
