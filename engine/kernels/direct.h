@@ -29,7 +29,7 @@
 namespace tern {
 
 inline constexpr int kDirectBlockFilters = 64;
-// Pixels of one register tile.
+// Pixels of one register tile, at most.
 inline constexpr int kDirectTilePixels = 6;
 // Tiles of a chunk, at most.
 inline constexpr int kDirectMaxChunkTiles = 16;
@@ -74,6 +74,7 @@ struct alignas(64) DirectTap {
 struct DirectTile {
   const DirectTap* taps;
   int count;
+  int pixels;
 };
 
 // Where pixels come from: the input tensor, or a copied band of it.

@@ -7,27 +7,30 @@
 
 #include "engine/kernels/direct.h"
 
+// Arrays of registers stay registers only where everything that touches them
+// is inlined early.
+#define TERN_ALWAYS_INLINE inline __attribute__((always_inline))
+
 namespace tern {
 namespace {
 
 enum class TileKind { kSums, kU8, kS16 };
 
 // Where a tile's results go. The common outputs, u8 and s16 without a residual
-// and clamped to the type's own lower bound, are made in registers; the others
-// from sums in memory.
+// and clamped to the type's own bounds, are made in registers, where packing
+// clamps; the others from sums in memory.
 struct TileOutput {
   TileKind kind;
   std::int32_t* sums;  // kSums: [pixels][64]
-  // The tile's filters, from the first on.
+  // Of the tile's filters, padded with zeros to 64.
   const float* multiplier;
   const float* bias;
   __mmask64 filters;
-  float high;
   std::uint8_t* output;
   std::size_t pixel_bytes;
 };
 
-inline __m512i Unpack(const std::uint8_t* codes, int step) {
+TERN_ALWAYS_INLINE __m512i Unpack(const std::uint8_t* codes, int step) {
   const __m512i table = _mm512_set1_epi32(0x00FF0100);
   static constexpr std::uint32_t kMask = 0x03030303;
   __m512i p = _mm512_load_si512(codes);
@@ -38,7 +41,7 @@ inline __m512i Unpack(const std::uint8_t* codes, int step) {
 
 // As _mm512_set1_epi32, but where it stands: g++ 12 otherwise hoists the loads
 // of several pixels and runs out of registers for the accumulators.
-inline __m512i Broadcast(const std::uint8_t* bytes) {
+TERN_ALWAYS_INLINE __m512i Broadcast(const std::uint8_t* bytes) {
   __m512i x;
   asm volatile("vpbroadcastd %1, %0"
                : "=v"(x)
@@ -47,17 +50,20 @@ inline __m512i Broadcast(const std::uint8_t* bytes) {
 }
 
 // As _mm512_dpbusd_epi32, in the order written, for the same reason.
-inline void MultiplyAdd(__m512i& acc, __m512i x, __m512i w) {
+TERN_ALWAYS_INLINE void MultiplyAdd(__m512i& acc, __m512i x, __m512i w) {
   asm volatile("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w));
 }
 
 template <int kPixels, int kVectors>
-inline void Step(__m512i (&acc)[kPixels][kVectors], const std::uint8_t* codes,
-                 const std::uint8_t* const (&pixel)[kPixels],
-                 std::ptrdiff_t offset, int step) {
+TERN_ALWAYS_INLINE void Step(__m512i (&acc)[kPixels][kVectors],
+                             const std::uint8_t* group,
+                             const std::uint8_t* const (&pixel)[kPixels],
+                             std::ptrdiff_t offset, int step) {
   __m512i w[kVectors];
 #pragma GCC unroll 4
-  for (int v = 0; v < kVectors; ++v) w[v] = Unpack(codes + 64 * v, step);
+  for (int v = 0; v < kVectors; ++v) {
+    w[v] = Unpack(group + 64 * v, step);
+  }
 #pragma GCC unroll 6
   for (int m = 0; m < kPixels; ++m) {
     const __m512i x = Broadcast(pixel[m] + offset + 4 * step);
@@ -68,18 +74,14 @@ inline void Step(__m512i (&acc)[kPixels][kVectors], const std::uint8_t* codes,
   }
 }
 
-// Scaled, clamped from above and rounded; packing clamps from below.
 template <int kVectors>
-inline void RoundTilePixel(const __m512i (&acc)[kVectors],
-                           const TileOutput& out, __m512i (&y)[4]) {
+TERN_ALWAYS_INLINE void RoundTilePixel(const __m512i (&acc)[kVectors],
+                                       const TileOutput& out, __m512i (&y)[4]) {
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
-    const auto mask = static_cast<__mmask16>(out.filters >> (16 * v));
-    const __m512 f =
-        _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[v]),
-                        _mm512_maskz_loadu_ps(mask, out.multiplier + 16 * v),
-                        _mm512_maskz_loadu_ps(mask, out.bias + 16 * v));
-    y[v] = _mm512_cvtps_epi32(_mm512_min_ps(f, _mm512_set1_ps(out.high)));
+    y[v] = _mm512_cvtps_epi32(_mm512_fmadd_ps(
+        _mm512_cvtepi32_ps(acc[v]), _mm512_load_ps(out.multiplier + 16 * v),
+        _mm512_load_ps(out.bias + 16 * v)));
   }
 #pragma GCC unroll 4
   for (int v = kVectors; v < 4; ++v) y[v] = _mm512_setzero_si512();
@@ -103,8 +105,8 @@ inline void StoreWords(std::uint8_t* to, __mmask32 mask, __m512i words) {
 }
 
 template <int kPixels, int kVectors>
-inline void WriteTileU8(const __m512i (&acc)[kPixels][kVectors],
-                        const TileOutput& out) {
+TERN_ALWAYS_INLINE void WriteTileU8(const __m512i (&acc)[kPixels][kVectors],
+                                    const TileOutput& out) {
   // Packing works within 128-bit lanes; this puts the lanes in order.
   const __m512i order =
       _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -120,8 +122,8 @@ inline void WriteTileU8(const __m512i (&acc)[kPixels][kVectors],
 }
 
 template <int kPixels, int kVectors>
-inline void WriteTileS16(const __m512i (&acc)[kPixels][kVectors],
-                         const TileOutput& out) {
+TERN_ALWAYS_INLINE void WriteTileS16(const __m512i (&acc)[kPixels][kVectors],
+                                     const TileOutput& out) {
   const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
 #pragma GCC unroll 6
   for (int m = 0; m < kPixels; ++m) {
@@ -137,8 +139,8 @@ inline void WriteTileS16(const __m512i (&acc)[kPixels][kVectors],
 }
 
 template <int kPixels, int kVectors>
-inline void WriteSums(const __m512i (&acc)[kPixels][kVectors],
-                      std::int32_t* sums) {
+TERN_ALWAYS_INLINE void WriteSums(const __m512i (&acc)[kPixels][kVectors],
+                                  std::int32_t* sums) {
 #pragma GCC unroll 6
   for (int m = 0; m < kPixels; ++m) {
 #pragma GCC unroll 4
@@ -150,7 +152,7 @@ inline void WriteSums(const __m512i (&acc)[kPixels][kVectors],
 
 template <int kPixels, int kVectors>
 __attribute__((noinline)) void MultiplyTile(const DirectTile& tile, int steps,
-                                            const std::uint8_t* codes,
+                                            const std::uint8_t* weights,
                                             const TileOutput& out) {
   __m512i acc[kPixels][kVectors];
 #pragma GCC unroll 6
@@ -158,8 +160,9 @@ __attribute__((noinline)) void MultiplyTile(const DirectTile& tile, int steps,
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) acc[m][v] = _mm512_setzero_si512();
   }
+  constexpr int kGroupBytes = 64 * kVectors;
   const std::size_t tap_bytes =
-      static_cast<std::size_t>((steps + 3) / 4) * (64 * kVectors);
+      static_cast<std::size_t>((steps + 3) / 4) * kGroupBytes;
   const int full = steps / 4;
   const int rest = steps % 4;
   for (int t = 0; t < tile.count; ++t) {
@@ -167,14 +170,14 @@ __attribute__((noinline)) void MultiplyTile(const DirectTile& tile, int steps,
     const std::uint8_t* pixel[kPixels];
 #pragma GCC unroll 6
     for (int m = 0; m < kPixels; ++m) pixel[m] = tap.pixel[m];
-    const std::uint8_t* w = codes + tap.tap * tap_bytes;
+    const std::uint8_t* w = weights + tap.tap * tap_bytes;
     std::ptrdiff_t offset = 0;
     for (int i = full; i > 0; --i) {
       Step<kPixels, kVectors>(acc, w, pixel, offset, 0);
       Step<kPixels, kVectors>(acc, w, pixel, offset, 1);
       Step<kPixels, kVectors>(acc, w, pixel, offset, 2);
       Step<kPixels, kVectors>(acc, w, pixel, offset, 3);
-      w += 64 * kVectors;
+      w += kGroupBytes;
       offset += 16;
     }
     if (rest > 0) Step<kPixels, kVectors>(acc, w, pixel, offset, 0);
@@ -373,18 +376,51 @@ int FillTaps(const DirectTask& task, int first, int pixels, DirectTap* taps) {
   return count;
 }
 
-TileKind KindOf(const Epilogue& e) {
-  if (e.residual != nullptr) return TileKind::kSums;
-  if (e.output_type == OutputType::kU8 && e.low == 0 && e.high <= 255) {
+// Whether no output of the block can leave the range of int32 before it is
+// clamped. Sums are at most 255 for each input.
+bool FitsInt32(const float* multiplier, const float* bias, double depth) {
+  const __m512 largest = _mm512_set1_ps(static_cast<float>(255 * depth));
+  const __m512 limit = _mm512_set1_ps(0x1p30F);
+  __mmask16 fits = 0xFFFF;
+  for (int v = 0; v < kDirectBlockFilters; v += 16) {
+    const __m512 bound =
+        _mm512_fmadd_ps(largest, _mm512_load_ps(multiplier + v),
+                        _mm512_abs_ps(_mm512_load_ps(bias + v)));
+    fits = static_cast<__mmask16>(fits &
+                                  _mm512_cmp_ps_mask(bound, limit, _CMP_LE_OQ));
+  }
+  return fits == 0xFFFF;
+}
+
+TileKind KindOf(const DirectTask& task, const TileOutput& out) {
+  const Epilogue& e = task.call->epilogue;
+  const double depth = 1.0 * task.layout.taps * task.layout.run;
+  if (e.residual != nullptr || !FitsInt32(out.multiplier, out.bias, depth)) {
+    return TileKind::kSums;
+  }
+  if (e.output_type == OutputType::kU8 && e.low == 0 && e.high == 255) {
     return TileKind::kU8;
   }
-  if (e.output_type == OutputType::kS16 && e.low == -32768 && e.high <= 32767) {
+  if (e.output_type == OutputType::kS16 && e.low == -32768 && e.high == 32767) {
     return TileKind::kS16;
   }
   return TileKind::kSums;
 }
 
+void CopyPadded(const float* from, int count, float* to) {
+  for (int i = 0; i < kDirectBlockFilters; i += 16) {
+    const int left = count - i;
+    const auto mask = static_cast<__mmask16>(left >= 16 ? 0xFFFF
+                                             : left > 0 ? (1 << left) - 1
+                                                        : 0);
+    _mm512_store_ps(to + i, _mm512_maskz_loadu_ps(mask, from + i));
+  }
+}
+
 inline int Smaller(int a, int b) { return a < b ? a : b; }
+
+// Multipliers and biases of a block.
+constexpr std::size_t kFactorBytes = 2 * kDirectBlockFilters * sizeof(float);
 
 void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const Epilogue& e = task.call->epilogue;
@@ -392,43 +428,52 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const int k = block * kDirectBlockFilters;
   const int count = Smaller(filters - k, kDirectBlockFilters);
   const int vectors = (count + 15) / 16;
-  const std::uint8_t* codes =
+  const std::uint8_t* weights =
       task.call->packed + task.layout.block_bytes * block;
   const std::size_t element = e.output_type == OutputType::kU8 ? 1 : 2;
-  TileOutput out = {KindOf(e),
+  auto* multiplier = reinterpret_cast<float*>(task.unpacked);
+  float* bias = multiplier + kDirectBlockFilters;
+  CopyPadded(e.multiplier + k, count, multiplier);
+  CopyPadded(e.bias + k, count, bias);
+  TileOutput out = {TileKind::kSums,
                     task.sums,
-                    e.multiplier + k,
-                    e.bias + k,
+                    multiplier,
+                    bias,
                     ~__mmask64{0} >> (kDirectBlockFilters - count),
-                    e.high,
                     nullptr,
                     filters * element};
+  out.kind = KindOf(task, out);
   const MultiplyFunction whole = Choose(kDirectTilePixels, vectors);
-  const DirectTile* tile = chunk.tile;
   std::size_t pixel = chunk.out_first;
-  for (int p = chunk.first; p < chunk.end; p += kDirectTilePixels) {
-    const int pixels = Smaller(chunk.end - p, kDirectTilePixels);
+  const std::size_t end =
+      pixel + static_cast<std::size_t>(chunk.end - chunk.first);
+  for (const DirectTile* tile = chunk.tile; pixel < end; ++tile) {
     out.output = static_cast<std::uint8_t*>(task.call->output) +
                  (pixel * filters + k) * element;
-    const MultiplyFunction multiply =
-        pixels == kDirectTilePixels ? whole : Choose(pixels, vectors);
-    multiply(*tile++, task.layout.steps, codes, out);
+    const MultiplyFunction multiply = tile->pixels == kDirectTilePixels
+                                          ? whole
+                                          : Choose(tile->pixels, vectors);
+    multiply(*tile, task.layout.steps, weights, out);
     if (out.kind == TileKind::kSums) {
-      WriteTile(task, task.sums, pixel, pixels, k, count);
+      WriteTile(task, task.sums, pixel, tile->pixels, k, count);
     }
-    pixel += static_cast<std::size_t>(pixels);
+    pixel += static_cast<std::size_t>(tile->pixels);
   }
 }
 
 constexpr DirectMicroKernels kMicroKernels = {FillTaps, RunBlock};
 
+DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
+  return MakeDirectLayout(g, batch, threads, kFactorBytes);
+}
+
 std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
-  return MakeDirectLayout(g, batch, threads).scratch_bytes;
+  return LayoutOf(g, batch, threads).scratch_bytes;
 }
 
 void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
-  RunDirect(call, MakeDirectLayout(*call.geometry, call.batch, threads), task,
-            scratch, kMicroKernels);
+  RunDirect(call, LayoutOf(*call.geometry, call.batch, threads), task, scratch,
+            kMicroKernels);
 }
 
 // The k-loop at the peak of the multiply-accumulate instruction, for whole
