@@ -5,8 +5,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/kernels/winograd_kernels.h"
-
 namespace tern::winograd {
 namespace {
 

@@ -1,10 +1,8 @@
 #include <algorithm>
 
 #include "engine/kernels/winograd.h"
-#include "engine/kernels/winograd_kernels.h"
 
-namespace tern {
-namespace winograd {
+namespace tern::winograd {
 namespace {
 
 // Cycles of the pieces on a core that starts two 512-bit multiply-adds a
@@ -77,36 +75,4 @@ double PredictedNs(const ConvGeometry& g, int batch) {
   return cycles / kCyclesPerNs;
 }
 
-namespace {
-
-int Tasks(const ConvGeometry& geometry, int batch, int threads) {
-  const Blocking b = ChooseBlocking(geometry, batch, threads);
-  return b.tile_tasks * b.filter_tasks;
-}
-
-std::size_t ScratchBytes(const ConvGeometry& geometry, int batch, int threads) {
-  return PlanScratch(geometry, ChooseBlocking(geometry, batch, threads)).total;
-}
-
-void RunChosenAvx512Vnni(const ConvCall& call, int threads, int task,
-                         std::byte* scratch) {
-  RunAvx512Vnni(call, ChooseBlocking(*call.geometry, call.batch, threads), task,
-                scratch);
-}
-
-}  // namespace
-}  // namespace winograd
-
-const ConvKernel kWinogradAvx512Vnni = {
-    "winograd",
-    winograd::Applies,
-    winograd::FusesMaxPool,
-    winograd::PackedBytes,
-    winograd::Pack,
-    winograd::Tasks,
-    winograd::ScratchBytes,
-    winograd::RunChosenAvx512Vnni,
-    winograd::PredictedNs,
-};
-
-}  // namespace tern
+}  // namespace tern::winograd

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/kernels/winograd_kernels.h"
+#include "engine/kernels/winograd_pieces.h"
 #include "gtest/gtest.h"
 #include "tests/engine/kernels/conv_case.h"
 
@@ -147,13 +148,18 @@ TEST(WinogradPlanTest, TilesOfAPositionAreNeighbours) {
 struct Candidate {
   const char* name;
   const ConvKernel* kernel;
-  void (*run)(const ConvCall&, const Blocking&, int, std::byte*);
+  const winograd::Pieces* pieces;
   bool (*supported)();
 };
 
 const Candidate kCandidates[] = {
-    {"avx512vnni", &kWinogradAvx512Vnni, winograd::RunAvx512Vnni,
+    {"avx512vnni", &kWinogradAvx512Vnni, &winograd::kPiecesAvx512Vnni,
      [] { return __builtin_cpu_supports("avx512vnni") != 0; }},
+    {"avx2", &kWinogradAvx2, &winograd::kPiecesAvx2,
+     [] {
+       return __builtin_cpu_supports("avx2") != 0 &&
+              __builtin_cpu_supports("fma") != 0;
+     }},
 };
 
 class WinogradTest : public ::testing::TestWithParam<Candidate> {
@@ -178,7 +184,7 @@ class WinogradTest : public ::testing::TestWithParam<Candidate> {
         blocking.tile_tasks * blocking.filter_tasks,
         winograd::PlanScratch(c.geometry, blocking).total,
         [&](const ConvCall& call, int task, std::byte* scratch) {
-          GetParam().run(call, blocking, task, scratch);
+          winograd::RunTask(*GetParam().pieces, call, blocking, task, scratch);
         },
         &random_);
     EXPECT_EQ(output, c.Expected())

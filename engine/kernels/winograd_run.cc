@@ -1,0 +1,184 @@
+#include <algorithm>
+#include <cstring>
+
+#include "engine/kernels/winograd.h"
+#include "engine/kernels/winograd_kernels.h"
+#include "engine/kernels/winograd_pieces.h"
+
+namespace tern {
+namespace winograd {
+namespace {
+
+// One task: a range of tiles by a range of filter blocks.
+class Task {
+ public:
+  Task(const Pieces& pieces, const ConvCall& call, const Blocking& blocking,
+       int task, std::byte* scratch)
+      : pieces_(pieces),
+        call_(call),
+        g_(*call.geometry),
+        blocking_(blocking),
+        layout_(PlanScratch(g_, blocking)),
+        scratch_(scratch),
+        groups_((g_.in_c + kChannelGroup - 1) / kChannelGroup),
+        clamps_rounding_(ClampsAfterRounding(call)) {
+    const int blocks = (g_.filters + kFilterBlock - 1) / kFilterBlock;
+    const int filter_task = task % blocking.filter_tasks;
+    const std::int64_t tile_task = task / blocking.filter_tasks;
+    first_block_ = blocks * filter_task / blocking.filter_tasks;
+    end_block_ = blocks * (filter_task + 1) / blocking.filter_tasks;
+    first_tile_ =
+        static_cast<int>(blocking.tiles * tile_task / blocking.tile_tasks);
+    end_tile_ = static_cast<int>(blocking.tiles * (tile_task + 1) /
+                                 blocking.tile_tasks);
+  }
+
+  void Run() {
+    auto* border = At<std::uint8_t>(layout_.border);
+    if (call_.pad_value == nullptr)
+      std::memset(border, 0, g_.in_c);
+    else
+      std::memcpy(border, call_.pad_value, g_.in_c);
+    OrderScales(g_, call_.epilogue, first_block_, end_block_,
+                At<float>(layout_.scales));
+    if (blocking_.resident) {
+      for (int block = first_block_; block < end_block_; ++block)
+        TransformWeights(block, 0, groups_);
+    }
+    for (int t = first_tile_; t < end_tile_; t += blocking_.tile_block)
+      RunTiles(t, std::min(blocking_.tile_block, end_tile_ - t));
+  }
+
+ private:
+  template <typename T>
+  T* At(std::size_t offset) const {
+    return reinterpret_cast<T*>(scratch_ + offset);
+  }
+
+  std::int8_t* WeightsOf(int block) const {
+    const int slot = blocking_.resident ? block - first_block_ : 0;
+    return At<std::int8_t>(layout_.weights) + slot * layout_.weight_block_bytes;
+  }
+
+  void TransformWeights(int block, int first_group, int groups) {
+    const std::ptrdiff_t at = std::ptrdiff_t{block} * groups_ + first_group;
+    pieces_.transform_weights(call_.packed + at * kGroupBytes, groups,
+                              WeightsOf(block), layout_.weight_plane);
+  }
+
+  void RunTiles(int first, int count) {
+    Tile* tiles = At<Tile>(layout_.tiles);
+    ListTiles(blocking_, call_.batch, first, first + count, tiles);
+    ranges_ = FindRanges(tiles, count);
+    for (int t = 0; t < count; ++t) {
+      const std::uint8_t* pixels[kPositions];
+      FindPixels(call_, tiles[t], At<std::uint8_t>(layout_.border), pixels);
+      pieces_.transform_input(
+          pixels, tiles[t].rows, tiles[t].cols, g_.in_c,
+          At<std::int16_t>(layout_.inputs) + t * layout_.input_row,
+          layout_.input_plane);
+    }
+    for (int block = first_block_; block < end_block_; ++block) {
+      MultiplyBlock(block);
+      FinishBlock(block, tiles, count);
+    }
+  }
+
+  void MultiplyBlock(int block) {
+    const int chunk = blocking_.channel_chunk / kChannelGroup;
+    for (int group = 0; group < groups_; group += chunk) {
+      const int groups = std::min(chunk, groups_ - group);
+      if (!blocking_.resident) TransformWeights(block, group, groups);
+      for (int e = 0; e < kPositions; ++e)
+        MultiplyPosition(block, e, group, groups);
+    }
+  }
+
+  void MultiplyPosition(int block, int e, int group, int groups) {
+    const bool rows_of_4 = e / 6 == 4;
+    const bool cols_of_4 = e % 6 == 4;
+    const TileRange range =
+        rows_of_4 ? (cols_of_4 ? ranges_.both_of_4 : ranges_.rows_of_4)
+                  : (cols_of_4 ? ranges_.cols_of_4 : ranges_.all);
+    if (range.begin == range.end) return;
+    pieces_.multiply(
+        At<std::int16_t>(layout_.inputs) + e * layout_.input_plane +
+            range.begin * layout_.input_row + group * kChannelGroup,
+        layout_.input_row, range.end - range.begin, 2 * groups,
+        WeightsOf(block) + e * layout_.weight_plane, group != 0,
+        At<std::int32_t>(layout_.sums) + e * layout_.sum_plane +
+            std::ptrdiff_t{range.begin} * kFilterBlock);
+  }
+
+  void FinishBlock(int block, const Tile* tiles, int count) {
+    const int filter = block * kFilterBlock;
+    FinishCall finish;
+    finish.call = &call_;
+    finish.scales = At<float>(layout_.scales) +
+                    std::ptrdiff_t{2} * kFilterBlock * (block - first_block_);
+    finish.first_filter = filter;
+    finish.valid = std::min(kFilterBlock, g_.filters - filter);
+    finish.clamps_rounding = clamps_rounding_;
+    finish.sums = At<std::int32_t>(layout_.sums);
+    finish.sum_plane = layout_.sum_plane;
+    finish.outputs = At<std::int32_t>(layout_.outputs);
+    pieces_.finish(finish, tiles, count);
+  }
+
+  const Pieces& pieces_;
+  const ConvCall& call_;
+  const ConvGeometry& g_;
+  const Blocking& blocking_;
+  const ScratchLayout layout_;
+  std::byte* const scratch_;
+  const int groups_;
+  const bool clamps_rounding_;
+  int first_block_, end_block_, first_tile_, end_tile_;
+  PositionRanges ranges_{};
+};
+
+int Tasks(const ConvGeometry& geometry, int batch, int threads) {
+  const Blocking b = ChooseBlocking(geometry, batch, threads);
+  return b.tile_tasks * b.filter_tasks;
+}
+
+std::size_t ScratchBytes(const ConvGeometry& geometry, int batch, int threads) {
+  return PlanScratch(geometry, ChooseBlocking(geometry, batch, threads)).total;
+}
+
+template <const Pieces& kPieces>
+void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
+  RunTask(kPieces, call, ChooseBlocking(*call.geometry, call.batch, threads),
+          task, scratch);
+}
+
+template <const Pieces& kPieces>
+constexpr ConvKernel MakeKernel() {
+  return {"winograd", Applies,      FusesMaxPool, PackedBytes, Pack,
+          Tasks,      ScratchBytes, Run<kPieces>, PredictedNs};
+}
+
+}  // namespace
+
+#if defined(__x86_64__)
+const Pieces kPiecesAvx512Vnni = {TransformInputAvx512Vnni,
+                                  TransformWeightsAvx512Vnni,
+                                  MultiplyAvx512Vnni, FinishAvx512Vnni};
+const Pieces kPiecesAvx2 = {TransformInputAvx2, TransformWeightsAvx2,
+                            MultiplyAvx2, FinishAvx2};
+#endif
+
+void RunTask(const Pieces& pieces, const ConvCall& call,
+             const Blocking& blocking, int task, std::byte* scratch) {
+  Task(pieces, call, blocking, task, scratch).Run();
+}
+
+}  // namespace winograd
+
+#if defined(__x86_64__)
+const ConvKernel kWinogradAvx512Vnni =
+    winograd::MakeKernel<winograd::kPiecesAvx512Vnni>();
+const ConvKernel kWinogradAvx2 = winograd::MakeKernel<winograd::kPiecesAvx2>();
+#endif
+
+}  // namespace tern
