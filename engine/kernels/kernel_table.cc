@@ -42,11 +42,28 @@ const KernelTable kAvx512Vnni = {
     .epilogue = reference::Epilogues,
     .convert = reference::Convert,
 };
+
+const ConvKernel* const kAvx2Conv[] = {&kWinogradAvx2, &kConvReference};
+
+const KernelTable kAvx2 = {
+    .name = "avx2",
+    .is_supported =
+        [] {
+          return __builtin_cpu_supports("avx2") != 0 &&
+                 __builtin_cpu_supports("fma") != 0;
+        },
+    .conv = kAvx2Conv,
+    .max_pool = reference::MaxPool,
+    .average_pool = reference::AveragePool,
+    .epilogue = reference::Epilogues,
+    .convert = reference::Convert,
+};
 #endif
 
 const KernelTable* const kTables[] = {
 #if defined(__x86_64__)
     &kAvx512Vnni,
+    &kAvx2,
 #endif
     &kReference,
 };
