@@ -98,68 +98,90 @@ def dashboard_queries():
                 yield panel["title"], re.sub(r"\$(model|instance)", ".*", query)
 
 
-def start_traffic(server, picture):
-    """More callers than the queue holds, and one that sends encoded pictures."""
-    bench = subprocess.Popen(
-        [server.bin / "tern", "bench", f"--server={server.grpc}", "--model=busy",
-         "--concurrency=16", "--duration=600s"],
+def start_traffic(server, callers):
+    return subprocess.Popen(
+        [server.bin / "tern", "bench", f"--server={server.grpc}", "--model=lenet5",
+         f"--concurrency={callers}", "--duration=600s"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def classify():
-        server.client("classify", str(picture), "--model=busy")
-        server.client("classify", str(picture), "--model=absent")
-    return bench, classify
+
+def stop(process):
+    process.terminate()
+    process.wait(30)
 
 
-def check(busy, leaving, prometheus, picture):
-    bench, classify = start_traffic(busy, picture)
-    empty = {}
+def check_dashboard(prometheus, send):
+    """Every query returns a number at one and the same time."""
+    queries = list(dashboard_queries())
+    empty = []
 
-    def all_queries_answer():
-        assert bench.poll() is None, "tern bench ended early"
-        classify()
-        empty.clear()
-        empty.update({(title, query): True for title, query in dashboard_queries()
-                      if not prometheus.numbers(query)})
+    def all_answer():
+        send()
+        empty[:] = [(title, query) for title, query in queries if not prometheus.numbers(query)]
         return not empty
-    count = len(list(dashboard_queries()))
     try:
-        wait_for("dashboard queries", all_queries_answer, 60)
+        wait_for("dashboard queries", all_answer, 60)
     except AssertionError:
         for title, query in empty:
             print(f"FAILED: empty panel {title!r}: {query}", file=sys.stderr)
         raise
-    print(f"ok: {count} dashboard queries, each with a number")
+    assert queries
+    print(f"ok: {len(queries)} dashboard queries, each with a number")
 
-    failed = prometheus.api("query", query='up == 0')["result"]
-    assert not failed, f"failed scrapes: {failed}"
-    # While it drains, a server says so; then it is gone.
-    expected = prometheus.alert_names()
+
+def check_alerts(prometheus, slow, slow_bench):
     fired = set()
 
-    def note(*names):
-        classify()
-        fired.update(prometheus.firing())
-        return fired.issuperset(names)
-    leaving.terminate()
-    wait_for("TernNotReady", lambda: note("TernNotReady"), 30)
-    leaving.process.kill()
-    wait_for("TernDown", lambda: note("TernDown"), 30)
-    try:
-        wait_for("all alerts", lambda: note(*expected), 60)
-    except AssertionError:
-        print(f"FAILED: never fired: {sorted(expected - fired)}", file=sys.stderr)
-        raise
-    print(f"ok: {len(expected)} alerts, each fired: {', '.join(sorted(expected))}")
+    def wait_for_alerts(names):
+        def all_fired():
+            fired.update(prometheus.firing())
+            return fired.issuperset(names)
+        try:
+            wait_for("alerts", all_fired, 60)
+        except AssertionError:
+            print(f"FAILED: never fired: {sorted(names - fired)}", file=sys.stderr)
+            raise
+    names = prometheus.alert_names()
+    last = {"TernNotReady", "TernDown"}
+    assert last < names
+    wait_for_alerts(names - last)
+    assert not last & fired, "an alert fired though every server runs"
+    # While it drains, a server says so; then it is gone.
+    stop(slow_bench)
+    slow.terminate()
+    wait_for_alerts({"TernNotReady"})
+    slow.process.kill()
+    wait_for_alerts(names)
+    print(f"ok: {len(names)} alerts, each fired: {', '.join(sorted(names))}")
 
-    up = prometheus.numbers(f'min_over_time(up{{instance="{busy.http}"}}[10m])')
-    scrapes = prometheus.numbers(f'count_over_time(up{{instance="{busy.http}"}}[10m])')
-    slowest = prometheus.numbers(
-        f'max_over_time(scrape_duration_seconds{{instance="{busy.http}"}}[10m])')
-    assert up == [1.0], "a scrape of a running server failed"
-    print(f"ok: {scrapes[0]:.0f} scrapes, 0 failed, slowest {slowest[0] * 1e3:.1f} ms")
-    bench.terminate()
-    bench.wait(30)
+
+def check_scrapes(prometheus, server):
+    def value(query):
+        (number,) = prometheus.numbers(query.replace("@", f'{{instance="{server.http}"}}'))
+        return number
+    assert value("min_over_time(up@[10m])") == 1, "a scrape of a running server failed"
+    print(f"ok: {value('count_over_time(up@[10m])'):.0f} scrapes, 0 failed, "
+          f"slowest {value('max_over_time(scrape_duration_seconds@[10m])') * 1e3:.1f} ms")
+
+
+def check(busy, slow, picture):
+    prometheus = Prometheus([busy.http, slow.http])
+    # More callers than the queue holds; and a few that wait for company.
+    benches = [start_traffic(busy, 16), start_traffic(slow, 2)]
+
+    def send():
+        assert all(bench.poll() is None for bench in benches), "tern bench ended early"
+        # What is decoded, and what fails.
+        busy.client("classify", str(picture), "--model=lenet5")
+        busy.client("classify", str(picture), "--model=absent")
+    try:
+        check_dashboard(prometheus, send)
+        check_alerts(prometheus, slow, benches[1])
+        check_scrapes(prometheus, busy)
+    finally:
+        for bench in benches:
+            stop(bench)
+        prometheus.stop()
 
 
 def main():
@@ -172,18 +194,13 @@ def main():
         return 77
 
     repository = free_folder()
-    for name, content in (("busy", arguments.model.read_bytes()), ("broken", b"not a model")):
+    for name, content in (("lenet5", arguments.model.read_bytes()), ("broken", b"not a model")):
         (repository / name / "1").mkdir(parents=True)
         (repository / name / "1" / "model.twn").write_bytes(content)
-    # Few places and a long wait for company: slow answers and full queues.
-    with TernServer(arguments.bin, repository, "--queue_capacity=4",
-                    "--max_queue_delay_us=400000") as busy, \
-         TernServer(arguments.bin, free_folder(), "--drain_delay_ms=60000") as leaving:
-        prometheus = Prometheus([busy.http, leaving.http])
-        try:
-            check(busy, leaving, prometheus, arguments.picture)
-        finally:
-            prometheus.stop()
+    with TernServer(arguments.bin, repository, "--queue_capacity=4") as busy, \
+         TernServer(arguments.bin, repository, "--max_queue_delay_us=400000",
+                    "--drain_delay_ms=60000") as slow:
+        check(busy, slow, arguments.picture)
     return 0
 
 

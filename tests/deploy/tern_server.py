@@ -1,8 +1,10 @@
 """A tern-server of the build, started for a test."""
 
+import atexit
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -11,7 +13,10 @@ import urllib.request
 
 
 def free_folder():
-    return pathlib.Path(tempfile.mkdtemp(prefix="tern-test-"))
+    """A folder that goes when the test ends."""
+    folder = tempfile.mkdtemp(prefix="tern-test-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return pathlib.Path(folder)
 
 
 class TernServer:
