@@ -173,15 +173,22 @@ __attribute__((noinline)) void MultiplyTile(const DirectTile& tile, int steps,
     const std::uint8_t* w = weights + tap.tap * tap_bytes;
     std::ptrdiff_t offset = 0;
     for (int i = full; i > 0; --i) {
+      // Each step loads the weights anew: kept from step to step they would
+      // push vectors to the stack.
       Step<kPixels, kVectors>(acc, w, pixel, offset, 0);
+      asm("" : "+r"(w));
       Step<kPixels, kVectors>(acc, w, pixel, offset, 1);
+      asm("" : "+r"(w));
       Step<kPixels, kVectors>(acc, w, pixel, offset, 2);
+      asm("" : "+r"(w));
       Step<kPixels, kVectors>(acc, w, pixel, offset, 3);
       w += kGroupBytes;
       offset += 16;
     }
     if (rest > 0) Step<kPixels, kVectors>(acc, w, pixel, offset, 0);
+    asm("" : "+r"(w));
     if (rest > 1) Step<kPixels, kVectors>(acc, w, pixel, offset, 1);
+    asm("" : "+r"(w));
     if (rest > 2) Step<kPixels, kVectors>(acc, w, pixel, offset, 2);
   }
   switch (out.kind) {

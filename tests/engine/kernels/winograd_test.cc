@@ -217,7 +217,7 @@ void ShowAccumulators(ConvCase* c) {
 }
 
 TEST_P(WinogradTest, EqualsTheDefinitionOnRandomLayers) {
-  for (int trial = 0; trial < 500; ++trial) {
+  for (int trial = 0; trial < 250; ++trial) {
     const ConvCase c = Random3x3Case(&random_);
     Check(c, 1 + trial % 4);
     if (HasFailure()) return;
