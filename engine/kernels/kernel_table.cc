@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "engine/kernels/epilogue_kernels.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/reference.h"
 #include "engine/kernels/winograd_kernels.h"
@@ -23,6 +24,11 @@ const KernelTable kReference = {
 };
 
 #if defined(__x86_64__)
+bool SupportsAvx2() {
+  return __builtin_cpu_supports("avx2") != 0 &&
+         __builtin_cpu_supports("fma") != 0;
+}
+
 const ConvKernel* const kAvx512VnniConv[] = {&kWinogradAvx512Vnni,
                                              &kDirectAvx512Vnni};
 
@@ -30,7 +36,7 @@ const KernelTable kAvx512Vnni = {
     .name = "avx512vnni",
     .is_supported =
         [] {
-          return __builtin_cpu_supports("avx512f") != 0 &&
+          return SupportsAvx2() && __builtin_cpu_supports("avx512f") != 0 &&
                  __builtin_cpu_supports("avx512bw") != 0 &&
                  __builtin_cpu_supports("avx512dq") != 0 &&
                  __builtin_cpu_supports("avx512vl") != 0 &&
@@ -39,24 +45,20 @@ const KernelTable kAvx512Vnni = {
     .conv = kAvx512VnniConv,
     .max_pool = reference::MaxPool,
     .average_pool = reference::AveragePool,
-    .epilogue = reference::Epilogues,
-    .convert = reference::Convert,
+    .epilogue = EpiloguesAvx2,
+    .convert = ConvertAvx2,
 };
 
-const ConvKernel* const kAvx2Conv[] = {&kWinogradAvx2, &kConvReference};
+const ConvKernel* const kAvx2Conv[] = {&kWinogradAvx2, &kDirectAvx2};
 
 const KernelTable kAvx2 = {
     .name = "avx2",
-    .is_supported =
-        [] {
-          return __builtin_cpu_supports("avx2") != 0 &&
-                 __builtin_cpu_supports("fma") != 0;
-        },
+    .is_supported = SupportsAvx2,
     .conv = kAvx2Conv,
     .max_pool = reference::MaxPool,
     .average_pool = reference::AveragePool,
-    .epilogue = reference::Epilogues,
-    .convert = reference::Convert,
+    .epilogue = EpiloguesAvx2,
+    .convert = ConvertAvx2,
 };
 #endif
 

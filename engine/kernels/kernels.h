@@ -55,6 +55,7 @@ bool ReproducesKnownAnswer(const KernelTable& table);
 
 // Kernels of the tables, each defined in the file of its name.
 extern const ConvKernel kConvReference;
+extern const ConvKernel kDirectAvx2;
 extern const ConvKernel kDirectAvx512Vnni;
 
 }  // namespace tern

@@ -67,22 +67,30 @@ void AveragePoolOf(const PoolCall& call, int first, int rows) {
   epilogue.output_type = call.output_type;
   epilogue.low = call.low;
   epilogue.high = call.high;
+  // Some channels at a time, so that the innermost loop runs along them.
+  constexpr int kChannels = 64;
   ForEachWindow<T>(
       call, first, rows,
       [&](const T* image, const Window& window, std::size_t out) {
-        for (int c = 0; c < g.channels; ++c) {
-          std::uint32_t sum = 0;
+        for (int c0 = 0; c0 < g.channels; c0 += kChannels) {
+          const int channels = std::min(kChannels, g.channels - c0);
+          std::uint32_t sums[kChannels] = {};
           for (int iy = window.y0; iy < window.y1; ++iy) {
             for (int ix = window.x0; ix < window.x1; ++ix) {
-              sum += static_cast<std::uint32_t>(
-                  image[(static_cast<std::size_t>(iy) * g.in_w + ix) *
-                            g.channels +
-                        c]);
+              const T* x =
+                  image +
+                  (static_cast<std::size_t>(iy) * g.in_w + ix) * g.channels +
+                  c0;
+              for (int c = 0; c < channels; ++c) {
+                sums[c] += static_cast<std::uint32_t>(x[c]);
+              }
             }
           }
-          WriteOutput(epilogue,
-                      static_cast<float>(static_cast<std::int32_t>(sum)), 0,
-                      out + c, call.output);
+          for (int c = 0; c < channels; ++c) {
+            WriteOutput(epilogue,
+                        static_cast<float>(static_cast<std::int32_t>(sums[c])),
+                        0, out + c0 + c, call.output);
+          }
         }
       });
 }
