@@ -144,11 +144,45 @@ MultiplyFunction Choose(int pixels) {
   }
 }
 
+// The common case: u8 without a residual, all 16 filters.
+void WriteTileU8(const Epilogue& e, const std::int32_t* sums, int pixels, int k,
+                 std::size_t stride, std::uint8_t* output) {
+  const __m256 m0 = _mm256_loadu_ps(e.multiplier + k);
+  const __m256 m1 = _mm256_loadu_ps(e.multiplier + k + 8);
+  const __m256 c0 = _mm256_loadu_ps(e.bias + k);
+  const __m256 c1 = _mm256_loadu_ps(e.bias + k + 8);
+  const auto round = [&e](const std::int32_t* from, __m256 m, __m256 c) {
+    const __m256 acc = _mm256_cvtepi32_ps(
+        _mm256_load_si256(reinterpret_cast<const __m256i*>(from)));
+    const __m256 f = _mm256_fmadd_ps(acc, m, c);
+    return _mm256_cvtps_epi32(_mm256_min_ps(
+        _mm256_max_ps(f, _mm256_set1_ps(e.low)), _mm256_set1_ps(e.high)));
+  };
+  for (int p = 0; p < pixels; ++p) {
+    const __m256i words =
+        _mm256_packs_epi32(round(sums, m0, c0), round(sums + 8, m1, c1));
+    // Packing works within halves: 0..3 8..11 | 4..7 12..15.
+    const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(output),
+                     _mm_packus_epi16(_mm256_castsi256_si128(ordered),
+                                      _mm256_extracti128_si256(ordered, 1)));
+    sums += kVectorFilters;
+    output += stride;
+  }
+}
+
 void WriteTile(const DirectTask& task, std::size_t first, int pixels, int k,
                int count) {
   const Epilogue& e = task.call->epilogue;
+  const auto filters = static_cast<std::size_t>(task.g->filters);
+  if (count == kVectorFilters && e.residual == nullptr &&
+      e.output_type == OutputType::kU8) {
+    auto* output = static_cast<std::uint8_t*>(task.call->output);
+    return WriteTileU8(e, task.sums, pixels, k, filters,
+                       output + first * filters + k);
+  }
   for (int m = 0; m < pixels; ++m) {
-    const std::size_t index = (first + m) * task.g->filters + k;
+    const std::size_t index = (first + m) * filters + k;
     const std::int32_t* sums = task.sums + kVectorFilters * m;
     for (int i = 0; i < count; i += 8) {
       const __m256i acc =

@@ -164,22 +164,31 @@ int FillDirectTaps(const DirectTask& task, int first, int pixels,
                    DirectTap* taps) {
   const ConvGeometry& g = *task.g;
   const DirectSource& s = task.source;
+  // Top left input position of each pixel.
+  int y0[kDirectTilePixels];
+  int x0[kDirectTilePixels];
+  const std::uint8_t* corner[kDirectTilePixels];
+  for (int m = 0; m < pixels; ++m) {
+    const int row = (first + m) / s.out_w;
+    y0[m] = row % s.out_h * g.stride_h - s.pad_top;
+    x0[m] = (first + m) % s.out_w * g.stride_w - s.pad_left;
+    corner[m] = s.base + row / s.out_h * s.image_bytes + y0[m] * s.row_bytes +
+                x0[m] * s.pixel_bytes;
+  }
+  const auto inside = [](int position, int size) {
+    return static_cast<unsigned>(position) < static_cast<unsigned>(size);
+  };
   const int columns = task.layout.whole_rows ? 1 : g.kernel_w;
-  const int width = task.layout.whole_rows ? s.width + g.kernel_w : s.width;
   int count = 0;
   for (int ky = 0; ky < g.kernel_h; ++ky) {
     for (int kx = 0; kx < columns; ++kx) {
+      const std::ptrdiff_t offset = ky * s.row_bytes + kx * s.pixel_bytes;
       bool any = task.call->pad_value != nullptr;
       for (int m = 0; m < pixels; ++m) {
-        const int pixel = first + m;
-        const int row = pixel / s.out_w;
-        const int y = row % s.out_h * g.stride_h - s.pad_top + ky;
-        const int x = pixel % s.out_w * g.stride_w - s.pad_left + kx;
-        const bool inside = y >= 0 && y < s.height && x >= 0 && x < width;
-        taps[count].pixel[m] = inside ? s.base + row / s.out_h * s.image_bytes +
-                                            y * s.row_bytes + x * s.pixel_bytes
-                                      : task.pad;
-        any = any || inside;
+        const bool in =
+            inside(y0[m] + ky, s.height) && inside(x0[m] + kx, s.width);
+        taps[count].pixel[m] = in ? corner[m] + offset : task.pad;
+        any = any || in;
       }
       taps[count].tap = static_cast<std::size_t>(ky * columns + kx);
       if (any) ++count;
