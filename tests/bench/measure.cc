@@ -8,7 +8,7 @@
 namespace tern::bench {
 namespace {
 
-constexpr double kShortestSample = 300e-6;  // seconds
+constexpr double kShortestSample = 5e-3;  // seconds
 
 double TimeOf(const std::function<void()>& call, int calls) {
   const double begin = ThreadSeconds();
@@ -27,14 +27,9 @@ double ThreadSeconds() {
 
 Contender TimeCalls(std::function<void()> call) {
   return [call = std::move(call), calls = 0]() mutable {
-    const double warm_up = TimeOf(call, 1);
-    if (calls == 0) {
-      // The first call pays for page faults.
+    call();
+    if (calls == 0)
       calls = 1 + static_cast<int>(kShortestSample / TimeOf(call, 1));
-    } else if (calls == 1) {
-      // A long call leaves and needs no warm cache of its own.
-      return warm_up;
-    }
     return TimeOf(call, calls);
   };
 }

@@ -9,7 +9,7 @@ namespace tern::bench {
 // Whether this CPU has AVX-512 VNNI.
 bool HasPeakInstruction();
 
-// Runs the loop for about a third of a millisecond; returns the seconds that
+// Runs the loop for about a quarter of a millisecond; returns the seconds that
 // one billion multiply-accumulates take.
 double SecondsPerGigaMac();
 
