@@ -1,7 +1,6 @@
 #include "engine/model/graph.h"
 
 #include <algorithm>
-#include <limits>
 #include <unordered_map>
 
 #include "absl/status/status.h"
@@ -9,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/status_macros.h"
+#include "engine/model/node_op.h"
 
 namespace tern {
 namespace {
@@ -65,13 +65,6 @@ class Inference {
         absl::StrCat(NodeLabel(graph_, index_), ": ", field, ": ", problem));
   }
 
-  absl::Status CheckRange(absl::string_view field, std::int64_t value,
-                          std::int64_t low, std::int64_t high) const {
-    if (value >= low && value <= high) return absl::OkStatus();
-    return Error(field,
-                 absl::StrCat("is ", value, ", must be ", low, "..", high));
-  }
-
   absl::Status Picture() {
     const model::v1::Image& input = graph_.input();
     const auto error = [](absl::string_view field, auto value,
@@ -103,7 +96,11 @@ class Inference {
     if (!HasWeights(node)) TERN_RETURN_IF_ERROR(NoFilterFields(node));
     NodeShape shape;
     TERN_RETURN_IF_ERROR(Input(node, &shape));
-    TERN_RETURN_IF_ERROR(Op(node, &shape));
+    const absl::Status op = InferOp(node, &shape);
+    if (!op.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(NodeLabel(graph_, index_), ": ", op.message()));
+    }
     TERN_RETURN_IF_ERROR(Bounds(&shape, node));
     TERN_RETURN_IF_ERROR(Residual(node, &shape));
     shapes_.node.push_back(shape);
@@ -170,108 +167,6 @@ class Inference {
       shape->in = shapes_.node[shape->input].out;
     }
     return absl::OkStatus();
-  }
-
-  absl::Status Op(const Node& node, NodeShape* shape) {
-    switch (node.op_case()) {
-      case Node::kConv2D:
-        return Conv(node.conv2d(), shape);
-      case Node::kLinear:
-        TERN_RETURN_IF_ERROR(CheckRange(
-            "linear.filters", node.linear().filters(), 1, kMaxTensorElements));
-        shape->out = {1, 1, node.linear().filters()};
-        shape->filter_size = shape->in.elements();
-        return absl::OkStatus();
-      case Node::kMaxPool2D:
-        return Pool("max_pool2d.", node.max_pool2d(), shape);
-      case Node::kAvgPool2D:
-        return Pool("avg_pool2d.", node.avg_pool2d(), shape);
-      case Node::kGlobalAvgPool:
-        TERN_RETURN_IF_ERROR(CheckRange("global_avg_pool input map",
-                                        shape->in.h * shape->in.w, 1,
-                                        kMaxPoolWindow));
-        shape->kernel_h = static_cast<int>(shape->in.h);
-        shape->kernel_w = static_cast<int>(shape->in.w);
-        shape->out = {1, 1, shape->in.c};
-        return absl::OkStatus();
-      case Node::kFlatten:
-        shape->out = {1, 1, shape->in.elements()};
-        return absl::OkStatus();
-      case Node::OP_NOT_SET:
-        break;
-    }
-    return Error("op", "is not set");
-  }
-
-  absl::Status Conv(const model::v1::Conv2d& conv, NodeShape* shape) {
-    TERN_RETURN_IF_ERROR(
-        CheckRange("conv2d.filters", conv.filters(), 1, kMaxTensorElements));
-    if (conv.groups() > 1) {
-      return Error("conv2d.groups", absl::StrCat("is ", conv.groups(),
-                                                 ", only one is supported"));
-    }
-    const auto one = [](std::uint32_t stride) { return stride ? stride : 1; };
-    TERN_RETURN_IF_ERROR(Window("conv2d.", conv.kernel_h(), conv.kernel_w(),
-                                one(conv.stride_h()), one(conv.stride_w()),
-                                conv.padding(), shape));
-    shape->out.c = conv.filters();
-    shape->filter_size = shape->in.c * shape->kernel_h * shape->kernel_w;
-    return absl::OkStatus();
-  }
-
-  absl::Status Pool(const std::string& op, const model::v1::Pool2d& pool,
-                    NodeShape* shape) {
-    TERN_RETURN_IF_ERROR(
-        Window(op, pool.kernel_h(), pool.kernel_w(),
-               pool.stride_h() ? pool.stride_h() : pool.kernel_h(),
-               pool.stride_w() ? pool.stride_w() : pool.kernel_w(),
-               pool.padding(), shape));
-    shape->out.c = shape->in.c;
-    return absl::OkStatus();
-  }
-
-  // Checks a sliding window and computes the size of its output map.
-  absl::Status Window(const std::string& op, std::uint32_t kernel_h,
-                      std::uint32_t kernel_w, std::uint32_t stride_h,
-                      std::uint32_t stride_w, const model::v1::Padding& padding,
-                      NodeShape* shape) const {
-    TERN_RETURN_IF_ERROR(CheckRange(op + "kernel_h", kernel_h, 1, kMaxKernel));
-    TERN_RETURN_IF_ERROR(CheckRange(op + "kernel_w", kernel_w, 1, kMaxKernel));
-    TERN_RETURN_IF_ERROR(CheckRange(op + "stride_h", stride_h, 1, kMaxStride));
-    TERN_RETURN_IF_ERROR(CheckRange(op + "stride_w", stride_w, 1, kMaxStride));
-    // Padding below the kernel's size: every window sees a real element.
-    const std::int64_t max_h = std::int64_t{kernel_h} - 1;
-    const std::int64_t max_w = std::int64_t{kernel_w} - 1;
-    const std::string pad = op + "padding.";
-    TERN_RETURN_IF_ERROR(CheckRange(pad + "top", padding.top(), 0, max_h));
-    TERN_RETURN_IF_ERROR(
-        CheckRange(pad + "bottom", padding.bottom(), 0, max_h));
-    TERN_RETURN_IF_ERROR(CheckRange(pad + "left", padding.left(), 0, max_w));
-    TERN_RETURN_IF_ERROR(CheckRange(pad + "right", padding.right(), 0, max_w));
-    const std::int64_t padded_h =
-        shape->in.h + padding.top() + padding.bottom();
-    const std::int64_t padded_w =
-        shape->in.w + padding.left() + padding.right();
-    TERN_RETURN_IF_ERROR(Fits(op + "kernel_h", kernel_h, padded_h));
-    TERN_RETURN_IF_ERROR(Fits(op + "kernel_w", kernel_w, padded_w));
-    shape->out.h = (padded_h - kernel_h) / stride_h + 1;
-    shape->out.w = (padded_w - kernel_w) / stride_w + 1;
-    shape->kernel_h = static_cast<int>(kernel_h);
-    shape->kernel_w = static_cast<int>(kernel_w);
-    shape->stride_h = static_cast<int>(stride_h);
-    shape->stride_w = static_cast<int>(stride_w);
-    shape->pad_top = static_cast<int>(padding.top());
-    shape->pad_bottom = static_cast<int>(padding.bottom());
-    shape->pad_left = static_cast<int>(padding.left());
-    shape->pad_right = static_cast<int>(padding.right());
-    return absl::OkStatus();
-  }
-
-  absl::Status Fits(const std::string& field, std::int64_t kernel,
-                    std::int64_t padded) const {
-    if (kernel <= padded) return absl::OkStatus();
-    return Error(field, absl::StrCat("is ", kernel, ", but the padded input",
-                                     " has only ", padded));
   }
 
   // Bounds the output tensor, the filters and the running cost. Each factor

@@ -7,7 +7,6 @@
 #define TERN_ENGINE_MODEL_MODEL_CHECK_H_
 
 #include <cstdint>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -39,20 +38,10 @@ absl::StatusOr<GraphShapes> CheckHeader(const model::v1::Header& header);
 model::v1::Limits ComputeLimits(const model::v1::Header& header,
                                 const GraphShapes& shapes);
 
-// The one tensor table that a checked header can have: weights, multiplier
-// and bias of each conv2d and linear node in order, without gaps but those of
-// alignment. crc32 is 0.
-std::vector<model::v1::Tensor> LayOutTensors(const model::v1::Header& header,
-                                             const GraphShapes& shapes);
-
 // Sizes and values of one node's numbers. `node` is an index into the graph.
 absl::Status CheckNodeWeights(const model::v1::Header& header,
                               const GraphShapes& shapes, int node,
                               const NodeWeights& weights);
-
-// "graph.node[3] 'conv2' multiplier", for error messages.
-std::string TensorLabel(const model::v1::Graph& graph,
-                        const model::v1::Tensor& tensor);
 
 }  // namespace tern
 

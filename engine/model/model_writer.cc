@@ -9,6 +9,7 @@
 #include "engine/model/model_check.h"
 #include "engine/model/model_file.h"
 #include "engine/model/model_format.h"
+#include "engine/model/tensor_table.h"
 #include "engine/model/wire_check.h"
 #include "engine/quant/base3.h"
 

@@ -23,9 +23,10 @@ class WeightRules {
         Size("ternary", weights.ternary.size(), filters_ * filter_size_));
     TERN_RETURN_IF_ERROR(Size("grid", weights.grid.size(), 0));
     for (std::size_t i = 0; i < weights.ternary.size(); ++i) {
-      const int code = weights.ternary[i];
+      const std::int8_t code = weights.ternary[i];
       if (code < -1 || code > 1) {
-        return Error("ternary[", i, "]: is ", code, ", must be -1, 0 or 1");
+        return Error("ternary[", i, "]: is ", int{code},
+                     ", must be -1, 0 or 1");
       }
     }
     return absl::OkStatus();

@@ -28,7 +28,7 @@ set(deny_server/serving "grpcpp/|grpc/|prometheus/|microhttpd")
 set(deny_trainer "grpcpp/|prometheus/|microhttpd")
 
 # oneDNN has one door into the engine; the trainer uses it throughout.
-set(dnnl_door "^(engine/ops/dense_onednn|trainer/)")
+set(dnnl_door "^(engine/ops/grid_product_onednn|trainer/)")
 
 set(rooms engine server trainer clients/cpp
   engine/base engine/image engine/quant engine/model engine/kernels engine/ops

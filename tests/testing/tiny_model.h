@@ -46,8 +46,8 @@ struct NamedGraph {
   std::string_view name;
   std::string_view graph;
   // What test names show.
-  friend std::ostream& operator<<(std::ostream& out, const NamedGraph& graph) {
-    return out << graph.name;
+  friend std::ostream& operator<<(std::ostream& out, const NamedGraph& named) {
+    return out << named.name;
   }
 };
 const std::vector<NamedGraph>& TinyGraphs();
