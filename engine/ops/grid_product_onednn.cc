@@ -158,7 +158,8 @@ class GridProduct : public Op {
       dnnl::reorder(plain, packed).execute(stream, plain, packed);
       stream.wait();
     }
-    layer_.weights.grid = {};
+    // Assigning {} would keep the memory.
+    std::vector<std::int16_t>().swap(layer_.weights.grid);
   }
 
   void RunTask(const Product& product, const OpCall& call, int first,

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "engine/base/aligned_buffer.h"
 #include "engine/base/status_macros.h"
@@ -22,7 +23,8 @@ class TernaryProduct : public Op {
         packed_(kernel.packed_bytes(layer_.geometry)) {
     kernel_.pack(layer_.geometry, layer_.weights.ternary.data(),
                  packed_.as<std::uint8_t>());
-    layer_.weights.ternary = {};
+    // Assigning {} would keep the memory.
+    std::vector<std::int8_t>().swap(layer_.weights.ternary);
   }
 
   std::string Kernel() const override { return std::string(kernel_.name); }
