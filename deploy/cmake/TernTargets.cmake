@@ -36,7 +36,8 @@ function(tern_library name)
   add_library(${name} STATIC ${arg_SOURCES})
   target_sources(${name} PUBLIC FILE_SET HEADERS
     BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${arg_HEADERS})
-  target_link_libraries(${name} PUBLIC ${arg_PUBLIC} PRIVATE tern_options ${arg_PRIVATE})
+  target_link_libraries(${name} PUBLIC ${arg_PUBLIC}
+    PRIVATE $<BUILD_INTERFACE:tern_options> ${arg_PRIVATE})
 endfunction()
 
 # tern_program(NAME SOURCES ... LIBS ...): an executable in bin/.
