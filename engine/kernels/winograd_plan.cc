@@ -5,18 +5,23 @@
 namespace tern::winograd {
 namespace {
 
-// Cycles of the pieces on a core that starts two 512-bit multiply-adds a
-// cycle; other cores stretch all of them alike.
-constexpr double kWeightUnit = 50;   // 64 weights' channel pairs
-constexpr double kInputSlab = 110;   // a tile's 32 channels
-constexpr double kOutputSlab = 100;  // a tile's 16 filters
-constexpr double kTileBlock = 400;   // fixed costs of a tile block
+// Cycles of the pieces, measured on a core that starts two 512-bit
+// multiply-adds a cycle; other cores stretch all of them about alike.
+constexpr double kProduct = 1.04;     // a position's 64 filters, a channel
+constexpr double kWeightUnit = 65;    // 32 filters' pair of channels
+constexpr double kInputSlab = 180;    // a tile's 32 channels
+constexpr double kOutputBlock = 550;  // a tile's 64 filters
+constexpr double kTileBlock = 400;    // fixed costs of a tile block
 constexpr double kCyclesPerNs = 4;
 
-// Found best on cores with 1 MiB of L2; smaller ones only come out slower.
-constexpr std::size_t kResidentBytes = 640 << 10;
+// A thread that does its share in one piece waits for the other's delays.
+constexpr double kOnePieceRisk = 0.01;
+
+// Found best on cores with 1 MiB of L2. Larger blocks need fewer transforms
+// but live in the outer cache, where other processes disturb them.
+constexpr std::size_t kResidentBytes = 1280 << 10;
 constexpr int kResidentTiles = 24;
-constexpr int kStreamedTiles = 128;
+constexpr int kStreamedTiles = 32;
 constexpr int kWholeChannels = 256;
 constexpr int kChannelChunk = 128;
 constexpr std::size_t kScratchBytes = 7 << 20;
@@ -25,54 +30,80 @@ int CeilDiv(int a, int b) { return (a + b - 1) / b; }
 
 int PositionsAlong(Split split) { return 6 * split.fours + 5 * split.threes; }
 
+int FilterBlocks(const ConvGeometry& g) {
+  return CeilDiv(g.filters, kFilterBlock);
+}
+
+int Channels(const ConvGeometry& g) {
+  return CeilDiv(g.in_c, kChannelGroup) * kChannelGroup;
+}
+
+// Cuts the tiles and channels of one task.
+void CutTask(const ConvGeometry& g, int threads, Blocking* b) {
+  const int channels = Channels(g);
+  const int tiles = CeilDiv(b->tiles, b->tile_tasks);
+  const int blocks = CeilDiv(FilterBlocks(g), b->filter_tasks);
+  const std::size_t whole =
+      std::size_t{kPositions} * channels * kFilterBlock * blocks;
+  b->resident = whole <= kResidentBytes && tiles > kResidentTiles;
+  // Summing over all channels at once saves passes over the sums.
+  b->channel_chunk = b->resident || channels <= kWholeChannels
+                         ? channels
+                         : std::min(channels, kChannelChunk);
+  int limit = b->resident ? kResidentTiles : kStreamedTiles;
+  do {
+    b->tile_block = CeilDiv(tiles, CeilDiv(tiles, limit));
+    limit /= 2;
+  } while (limit >= 6 && PlanScratch(g, *b).total > kScratchBytes / threads);
+}
+
+// Of one task, on average.
+double TaskCycles(const ConvGeometry& g, const Blocking& b, int batch) {
+  const double share = 1.0 / (b.tile_tasks * b.filter_tasks);
+  const double positions =
+      1.0 * batch * PositionsAlong(b.rows) * PositionsAlong(b.cols);
+  const double tiles = 1.0 * b.tiles / b.tile_tasks;
+  const double filter_blocks = 1.0 * FilterBlocks(g) / b.filter_tasks;
+  const int tile_blocks = CeilDiv(CeilDiv(b.tiles, b.tile_tasks), b.tile_block);
+  const int channels = Channels(g);
+  return kProduct * positions * channels * FilterBlocks(g) * share +
+         kWeightUnit * channels * filter_blocks *
+             (b.resident ? 1 : tile_blocks) +
+         kInputSlab * tiles * CeilDiv(channels, 32) +
+         kOutputBlock * tiles * filter_blocks + kTileBlock * tile_blocks;
+}
+
 }  // namespace
 
 Blocking ChooseBlocking(const ConvGeometry& g, int batch, int threads) {
-  Blocking b;
-  b.rows = ChooseSplit(g.out_h);
-  b.cols = ChooseSplit(g.out_w);
-  b.tiles =
-      batch * (b.rows.fours + b.rows.threes) * (b.cols.fours + b.cols.threes);
-  const int filter_blocks = CeilDiv(g.filters, kFilterBlock);
-  const int channels = CeilDiv(g.in_c, kChannelGroup) * kChannelGroup;
-  if (threads > 1) {
-    const int wanted = 2 * threads;
-    b.tile_tasks = std::clamp(b.tiles / 24, 1, wanted);
-    b.filter_tasks =
-        std::clamp(CeilDiv(wanted, b.tile_tasks), 1, filter_blocks);
+  Blocking best;
+  best.rows = ChooseSplit(g.out_h);
+  best.cols = ChooseSplit(g.out_w);
+  best.tiles = batch * (best.rows.fours + best.rows.threes) *
+               (best.cols.fours + best.cols.threes);
+  CutTask(g, threads, &best);
+  if (threads == 1) return best;
+  double least = TaskCycles(g, best, batch);
+  for (int pieces = 1; pieces <= 3; ++pieces) {
+    const int tasks = pieces * threads;
+    const double risk = 1 + kOnePieceRisk / pieces;
+    for (int f = 1; f <= std::min(tasks, FilterBlocks(g)); ++f) {
+      if (tasks % f != 0 || tasks / f > best.tiles) continue;
+      Blocking b = best;
+      b.tile_tasks = tasks / f;
+      b.filter_tasks = f;
+      CutTask(g, threads, &b);
+      const double cycles = pieces * risk * TaskCycles(g, b, batch);
+      if (cycles >= least) continue;
+      least = cycles;
+      best = b;
+    }
   }
-  const int task_tiles = CeilDiv(b.tiles, b.tile_tasks);
-  const int task_blocks = CeilDiv(filter_blocks, b.filter_tasks);
-  const std::size_t whole =
-      std::size_t{kPositions} * channels * kFilterBlock * task_blocks;
-  b.resident = whole <= kResidentBytes && task_tiles > kResidentTiles;
-  // Summing over all channels at once saves passes over the sums.
-  b.channel_chunk = b.resident || channels <= kWholeChannels
-                        ? channels
-                        : std::min(channels, kChannelChunk);
-  int limit = b.resident ? kResidentTiles : kStreamedTiles;
-  do {
-    b.tile_block = CeilDiv(task_tiles, CeilDiv(task_tiles, limit));
-    limit /= 2;
-  } while (limit >= 6 &&
-           PlanScratch(g, b).total > kScratchBytes / std::max(1, threads));
-  return b;
+  return best;
 }
 
 double PredictedNs(const ConvGeometry& g, int batch) {
-  const Blocking b = ChooseBlocking(g, batch, 1);
-  const int filter_blocks = CeilDiv(g.filters, kFilterBlock);
-  const int channels = CeilDiv(g.in_c, kChannelGroup) * kChannelGroup;
-  const int blocks = CeilDiv(b.tiles, b.tile_block);
-  const double positions =
-      1.0 * batch * PositionsAlong(b.rows) * PositionsAlong(b.cols);
-  const double transforms = b.resident ? 1 : blocks;
-  const double cycles = 1.05 * positions * channels * filter_blocks +
-                        transforms * kWeightUnit * channels * filter_blocks +
-                        kInputSlab * b.tiles * CeilDiv(channels, 32) +
-                        kOutputSlab * b.tiles * 4.0 * filter_blocks +
-                        kTileBlock * blocks;
-  return cycles / kCyclesPerNs;
+  return TaskCycles(g, ChooseBlocking(g, batch, 1), batch) / kCyclesPerNs;
 }
 
 }  // namespace tern::winograd
