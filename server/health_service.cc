@@ -70,11 +70,17 @@ HealthService::~HealthService() = default;
 
 void HealthService::Serve(CompletionLoop* loop, CallObserver* observer) {
   ServeMethod<CheckCall>(
-      {"Health.Check", loop, observer},
+      {.name = "Health.Check",
+       .loop = loop,
+       .observer = observer,
+       .while_draining = true},
       [this](auto... args) { service_.RequestCheck(args...); },
       [this](const std::shared_ptr<CheckCall>& call) { Check(call); });
   ServeMethod<WatchCall>(
-      {"Health.Watch", loop, observer},
+      {.name = "Health.Watch",
+       .loop = loop,
+       .observer = observer,
+       .while_draining = true},
       [this](auto... args) { service_.RequestWatch(args...); },
       [this](const std::shared_ptr<WatchCall>& call) { Watch(call); });
 }

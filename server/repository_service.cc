@@ -34,6 +34,14 @@ absl::Status CheckVersion(const Request& request) {
   return absl::OkStatus();
 }
 
+// Fields of an upload's specification are those of its first message.
+absl::Status InStart(const absl::Status& status) {
+  const std::string field = FieldOf(status);
+  if (field.empty()) return status;
+  const std::string message(status.message());
+  return InvalidField("start." + field, message.substr(field.size() + 2));
+}
+
 void LogOutcome(std::string_view what, std::string_view model,
                 std::uint64_t version, const absl::Status& status) {
   LogInfo("{} model={} version={}: {}", what, model, version,
@@ -100,12 +108,11 @@ class RepositoryService::UploadHandler
     }
     model_ = start.model();
     version_ = start.version();
-    TERN_ASSIGN_OR_RETURN(
-        upload_, service_->manager_->StartUpload({.model = start.model(),
-                                                  .version = start.version(),
-                                                  .size = start.size(),
-                                                  .digest = start.digest()},
-                                                 start.store_only()));
+    auto upload = service_->manager_->StartUpload(
+        {start.model(), start.version(), start.size(), start.digest()},
+        start.store_only());
+    if (!upload.ok()) return InStart(upload.status());
+    upload_ = *std::move(upload);
     return absl::OkStatus();
   }
 

@@ -1,8 +1,11 @@
 #include "server/rpc_server.h"
 
-#include <utility>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
@@ -30,11 +33,19 @@ void SetLimits(grpc::ServerBuilder& builder, const RpcServerOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
 }
 
+// gRPC would only say that it failed; this says why.
+absl::Status CheckPortIsFree(const HostPort& address) {
+  const absl::StatusOr<ListenSocket> socket = Listen(address);
+  if (socket.ok()) close(socket->fd);
+  return socket.status();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     const RpcServerOptions& options,
     const std::vector<grpc::Service*>& services) {
+  TERN_RETURN_IF_ERROR(CheckPortIsFree(options.address));
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   const std::string address =
       FormatHostPort(options.address.host, options.address.port);
@@ -50,8 +61,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || port == 0) {
     return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", address,
-                     " for gRPC: in use, or not an address of this machine"));
+        absl::StrCat("the gRPC server did not start on ", address));
   }
   server->port_ = static_cast<std::uint16_t>(port);
   server->loop_->Start(kLoopThreads);
@@ -62,7 +72,12 @@ RpcServer::~RpcServer() { Shutdown(std::chrono::milliseconds(0)); }
 
 void RpcServer::Shutdown(std::chrono::milliseconds patience) {
   if (server_ == nullptr) return;
-  server_->Shutdown(std::chrono::system_clock::now() + patience);
+  loop_->Drain(std::chrono::steady_clock::now() + patience);
+  // Nothing is under way, or it has had its time: this is only for clients to
+  // hear the goodbye. One that does not listen must not hold the server up.
+  constexpr std::chrono::milliseconds kGoodbye{100};
+  server_->Shutdown(std::chrono::system_clock::now() +
+                    std::min(patience, kGoodbye));
   loop_->Stop();
   server_.reset();
 }

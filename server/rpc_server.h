@@ -1,8 +1,8 @@
 // RpcServer: the gRPC door: address, limits, completion loop, reflection.
 //
 // Start order: register services, Start, then each service's Serve(loop()).
-// Shutdown: no new calls; calls under way finish or, at the deadline, are
-// cancelled; then the loop stops.
+// Shutdown: new calls get UNAVAILABLE; calls under way finish or, when the
+// patience is over, are cancelled; connections close; the loop stops.
 //
 // Thread-compatible.
 

@@ -4,10 +4,12 @@
 // operation has ended. Handlers run on these threads, so they must not block:
 // disk, decoding and inference belong to other threads.
 //
-// Two phases end it, in this order: first the grpc::Server shuts down (no new
-// calls) while the loop still turns, then Stop() waits until every call has
-// ended, shuts the queue down and joins. No operation may start after that,
-// which the count of calls guarantees.
+// Three phases end it. Drain(): new calls get UNAVAILABLE at once, which
+// clients may retry elsewhere, and those under way finish; without it gRPC's
+// own shutdown would kill calls that have just arrived with CANCELLED. Then the
+// grpc::Server shuts down while the loop still turns. Then Stop() waits until
+// every call object has ended, shuts the queue down and joins. No operation may
+// start after that, which the count of calls guarantees.
 //
 // Thread-safe. Tags must stay alive until called.
 
@@ -22,6 +24,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "grpcpp/completion_queue.h"
+#include "server/clock.h"
 #include "server/mutex.h"
 
 namespace tern::server {
@@ -59,11 +62,18 @@ class CompletionLoop {
   grpc::ServerCompletionQueue* queue() { return queue_.get(); }
 
   void Start(int threads);
-  void Stop();
+  // Returns when no call is under way and none has come for a moment, or at
+  // `deadline`.
+  void Drain(TimePoint deadline) ABSL_LOCKS_EXCLUDED(mu_);
+  void Stop() ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Calls between posting and their last event.
-  void AddCall();
-  void RemoveCall();
+  // Call objects, from posting to their last event.
+  void AddCall() ABSL_LOCKS_EXCLUDED(mu_);
+  void RemoveCall() ABSL_LOCKS_EXCLUDED(mu_);
+  // A client has come. False: refuse it. True: EndCall comes when the answer
+  // has left.
+  bool BeginCall() ABSL_LOCKS_EXCLUDED(mu_);
+  void EndCall() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   void Turn();
@@ -71,8 +81,11 @@ class CompletionLoop {
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::vector<std::thread> threads_;
   Mutex mu_;
-  CondVar no_calls_;
+  CondVar news_;
   int calls_ ABSL_GUARDED_BY(mu_) = 0;
+  int under_way_ ABSL_GUARDED_BY(mu_) = 0;
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
+  TimePoint last_refusal_ ABSL_GUARDED_BY(mu_){};
 };
 
 }  // namespace tern::server

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "server/rpc/server_call.h"
 
 namespace tern::server {
@@ -29,6 +30,9 @@ struct MethodSpec {
   // Calls that wait for a client at any time: how many may arrive together
   // before one waits for a loop thread.
   int posted = 4;
+  // Answer also while the server drains: for health. Such calls are not waited
+  // for.
+  bool while_draining = false;
 };
 
 // Call: UnaryCall, ReaderCall or WriterCall.
@@ -46,16 +50,24 @@ class MethodServer : public std::enable_shared_from_this<MethodServer<Call>> {
   void Post() {
     auto call = std::make_shared<Call>(spec_.name, spec_.loop, spec_.observer);
     // The tag holds the call, so `raw` is valid when it runs.
-    void* tag = call->ArmAccept([self = this->shared_from_this(),
-                                 raw = call.get()](bool ok) {
-      if (!ok) return;
-      self->Post();
-      self->handler_(std::static_pointer_cast<Call>(raw->shared_from_this()));
-    });
+    void* tag = call->ArmAccept(
+        [self = this->shared_from_this(), raw = call.get()](bool ok) {
+          if (!ok) return;
+          self->Post();
+          self->Handle(std::static_pointer_cast<Call>(raw->shared_from_this()));
+        });
     call->Await(request_fn_, tag);
   }
 
  private:
+  void Handle(std::shared_ptr<Call> call) const {
+    if (spec_.while_draining || call->Begin()) {
+      handler_(std::move(call));
+    } else {
+      call->Finish(absl::UnavailableError("the server is shutting down"));
+    }
+  }
+
   const MethodSpec spec_;
   const typename Call::RequestFn request_fn_;
   const Handler handler_;

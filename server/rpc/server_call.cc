@@ -84,6 +84,11 @@ void ServerCall::Finish(const absl::Status& status) {
   SendStatus(ToGrpcStatus(status));
 }
 
+bool ServerCall::Begin() {
+  under_way_ = loop()->BeginCall();
+  return under_way_;
+}
+
 void* ServerCall::ArmAccept(std::function<void(bool ok)> accepted) {
   context_.AsyncNotifyWhenDone(
       done_tag_.Arm([self = shared_from_this()](bool) { self->HandleDone(); }));
@@ -101,7 +106,9 @@ void* ServerCall::ArmAccept(std::function<void(bool ok)> accepted) {
 }
 
 void* ServerCall::ArmFinish() {
-  return finish_tag_.Arm([self = shared_from_this()](bool) {});
+  return finish_tag_.Arm([self = shared_from_this()](bool) {
+    if (self->under_way_) self->loop()->EndCall();
+  });
 }
 
 void ServerCall::HandleDone() {

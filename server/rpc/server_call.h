@@ -62,6 +62,9 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   // trailer grpc-retry-pushback-ms, which clients' retry policies obey.
   void Finish(const absl::Status& status);
 
+  // For MethodServer: whether the loop takes calls; if so, counts this one as
+  // under way until its answer has left.
+  bool Begin();
   // For MethodServer: arms the cancellation notice and returns the tag for the
   // operation that waits for a client. `accepted(ok)` runs when one has come,
   // or, not ok, when the server shuts down; then no other event follows.
@@ -99,6 +102,8 @@ class ServerCall : public std::enable_shared_from_this<ServerCall> {
   grpc::ServerContext context_;
   TimePoint start_time_{};
   TimePoint deadline_ = kNever;
+  // Set before the handler runs.
+  bool under_way_ = false;
   Tag accept_tag_;
   Tag done_tag_;
   Tag finish_tag_;

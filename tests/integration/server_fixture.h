@@ -1,0 +1,88 @@
+// ServerTest: a server of this process on free ports, over a repository of
+// small models, and the stubs to talk to it over real sockets.
+
+#ifndef TERN_TESTS_INTEGRATION_SERVER_FIXTURE_H_
+#define TERN_TESTS_INTEGRATION_SERVER_FIXTURE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "google/rpc/error_details.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "grpcpp/channel.h"
+#include "grpcpp/client_context.h"
+#include "gtest/gtest.h"
+#include "server/server.h"
+#include "tern/v1/inference.grpc.pb.h"
+#include "tern/v1/repository.grpc.pb.h"
+#include "tests/server/serving/serving_test_base.h"
+#include "tests/testing/exposition.h"
+#include "tests/testing/temp_dir.h"
+
+namespace tern::server {
+
+// How an upload strays from the right way.
+struct UploadVariant {
+  std::size_t chunk_bytes = 1 << 16;
+  bool store_only = false;
+  // Other than those of the bytes, where set.
+  std::string digest = {};
+  std::uint64_t size = 0;
+  // Cancel after that many chunks.
+  int abort_after_chunks = -1;
+};
+
+class ServerTest : public ::testing::Test {
+ protected:
+  ServerTest();
+  ~ServerTest() override;
+
+  // Serves repository_. Options may be changed before.
+  void StartServer();
+  // Ends it and starts another one on the same repository.
+  void RestartServer();
+
+  // Puts a model file into the repository; for before StartServer.
+  void PutModel(const std::string& model, std::uint64_t version,
+                const std::string& bytes);
+
+  grpc::Status Classify(const v1::ClassifyRequest& request,
+                        v1::ClassifyResponse* response,
+                        int timeout_ms = 30'000);
+  grpc::Status Upload(const std::string& model, std::uint64_t version,
+                      const std::string& bytes, v1::UploadResponse* response,
+                      const UploadVariant& variant = {});
+  std::vector<v1::ModelStatus> ListModels(const std::string& model = "");
+  // SERVING and so on; SERVICE_UNKNOWN where Check says NOT_FOUND.
+  grpc::health::v1::HealthCheckResponse::ServingStatus Health(
+      const std::string& service);
+  testing::Exposition Metrics();
+  // Answer to GET, head and body; empty where the server closes at once.
+  std::string HttpGet(const std::string& path);
+
+  std::shared_ptr<grpc::Channel> NewChannel() const;
+
+  testing::TempDir repository_;
+  ServerOptions options_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::InferenceService::Stub> inference_;
+  std::unique_ptr<v1::RepositoryService::Stub> repository_stub_;
+  std::unique_ptr<grpc::health::v1::Health::Stub> health_;
+};
+
+// One raw picture of seed `seed` for a model of `graph`.
+v1::ClassifyRequest RawRequest(const std::string& model, std::string_view graph,
+                               std::uint64_t seed, int pictures = 1);
+// The fields that the status's BadRequest detail names.
+std::vector<std::string> BadFields(const grpc::Status& status);
+// Head and body; sends `request` as it is.
+std::string HttpExchangeBytes(const std::string& address,
+                              const std::string& request);
+
+}  // namespace tern::server
+
+#endif  // TERN_TESTS_INTEGRATION_SERVER_FIXTURE_H_
