@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "server/batching/prediction.h"
 
 namespace tern::server {
 namespace {
@@ -294,30 +295,12 @@ Nanos Batcher::PredictedTime(const BatchQueue& queue, const Task& task,
   const int others = busy_queues_ - int(queue.Backlog() > Nanos(0));
   const Nanos others_cost =
       std::min(backlog_ - queue.Backlog(), (ahead + own) * others);
-  return TimeToFree(ahead + others_cost + own - last_batch, now) + last_batch;
-}
-
-// Work flows to whichever executor is free first, like water into a vessel
-// whose floor is what each executor still has to run.
-Nanos Batcher::TimeToFree(Nanos work, TimePoint now) const {
   std::vector<Nanos> busy;
   for (const Running& running : running_) {
-    busy.push_back(running.busy
-                       ? std::max(Nanos(0), running.predicted_end - now)
-                       : Nanos(0));
+    busy.push_back(running.busy ? running.predicted_end - now : Nanos(0));
   }
-  std::sort(busy.begin(), busy.end());
-  Nanos level = busy[0];
-  for (std::size_t filled = 1; filled <= busy.size(); ++filled) {
-    const int executors = static_cast<int>(filled);
-    const bool last = filled == busy.size();
-    if (last || work <= (busy[filled] - level) * executors) {
-      return level + work / executors;
-    }
-    work -= (busy[filled] - level) * executors;
-    level = busy[filled];
-  }
-  return level;
+  return TimeToFree(std::move(busy), ahead + others_cost + own - last_batch) +
+         last_batch;
 }
 
 Batcher::Entry* Batcher::Find(QueueId queue) {

@@ -140,9 +140,6 @@ class Batcher {
   // How long until a task of `queue` would be done, by the predicted costs.
   Nanos PredictedTime(const BatchQueue& queue, const Task& task,
                       TimePoint now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // How long until an executor has done `work` besides what runs now.
-  Nanos TimeToFree(Nanos work, TimePoint now) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Entry* Find(QueueId queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Whether nothing is admitted and every `done` has returned.
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

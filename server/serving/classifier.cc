@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <new>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
-#include "engine/image/preprocess.h"
 #include "server/mutex.h"
 #include "server/serving/job_pool.h"
 #include "server/status_details.h"
@@ -18,10 +16,6 @@ namespace {
 
 constexpr std::uint32_t kDefaultTopK = 5;
 constexpr int kMaxPriority = 100;
-
-std::string FieldOfPicture(std::size_t index, const char* rest) {
-  return absl::StrCat("images[", index, "]", rest);
-}
 
 absl::Status CheckRequest(const ClassifyRequest& request, int max_pictures) {
   const std::size_t pictures = request.pictures.size();
@@ -35,44 +29,6 @@ absl::Status CheckRequest(const ClassifyRequest& request, int max_pictures) {
                                      ", got ", request.priority));
   }
   return absl::OkStatus();
-}
-
-absl::Status CheckPicture(const Picture& picture, std::size_t index,
-                          const Model& model) {
-  if (picture.kind == Picture::Kind::kUnset) {
-    return InvalidField(FieldOfPicture(index, ""),
-                        "want encoded or raw, got neither");
-  }
-  if (picture.kind == Picture::Kind::kEncoded) return absl::OkStatus();
-  const model::v1::Image& input = model.input();
-  if (picture.height != input.height() || picture.width != input.width() ||
-      picture.channels != input.channels()) {
-    return InvalidField(
-        FieldOfPicture(index, ".raw"),
-        absl::StrCat("the model takes ", input.height(), "x", input.width(),
-                     "x", input.channels(), " pixels, got ", picture.height,
-                     "x", picture.width, "x", picture.channels));
-  }
-  if (picture.bytes.size() != model.input_bytes()) {
-    return InvalidField(FieldOfPicture(index, ".raw.pixels"),
-                        absl::StrCat("want ", model.input_bytes(),
-                                     " bytes, got ", picture.bytes.size()));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<Image> Decode(const Picture& picture, std::size_t index,
-                             const Model& model, const DecodeLimits& limits) {
-  try {
-    absl::StatusOr<Image> image = PreprocessEncoded(
-        picture.bytes, model.input(), model.preprocessing(), limits);
-    if (!absl::IsInvalidArgument(image.status())) return image;
-    return InvalidField(FieldOfPicture(index, ".encoded"),
-                        std::string(image.status().message()));
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        FieldOfPicture(index, ".encoded"), ": not enough memory to decode"));
-  }
 }
 
 }  // namespace
@@ -132,7 +88,7 @@ class Classifier::Call final : public ClassifyCall {
     task->cost_per_row = servable_->cost_per_image();
     task->deadline = request_.deadline;
     task->priority = request_.priority;
-    task->done = [self](TaskOutcome outcome) { self->Finish(outcome); };
+    task->done = [self](const TaskOutcome& outcome) { self->Finish(outcome); };
     // Before Admit: the task may be over at once.
     task_ = task;
     absl::Status status = batcher_->Admit(servable_->queue(), task);
@@ -148,7 +104,7 @@ class Classifier::Call final : public ClassifyCall {
     const std::size_t i = encoded_[next];
     if (!batcher_->Dropped(task_)) {
       absl::StatusOr<Image> image =
-          Decode(request_.pictures[i], i, servable_->model(), limits);
+          DecodePicture(request_.pictures[i], i, servable_->model(), limits);
       results_[i].status = image.status();
       if (image.ok()) decoded_[i] = *std::move(image);
     }

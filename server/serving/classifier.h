@@ -15,30 +15,19 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/types/span.h"
 #include "engine/engine.h"
 #include "engine/image/image.h"
 #include "server/batching/batcher.h"
 #include "server/clock.h"
 #include "server/serving/model_manager.h"
+#include "server/serving/picture.h"
 #include "server/serving/servable.h"
 
 namespace tern::server {
 
-// Bytes belong to the caller and must live until `done` is called.
-struct Picture {
-  enum class Kind { kUnset, kEncoded, kRaw };
-  Kind kind = Kind::kUnset;
-  // JPEG or PNG file; or height x width x channels pixels.
-  absl::Span<const std::uint8_t> bytes;
-  // kRaw only.
-  std::uint32_t height = 0;
-  std::uint32_t width = 0;
-  std::uint32_t channels = 0;
-};
-
 struct ClassifyRequest {
   ModelChoice model;
+  // Their bytes must live until `done` is called.
   std::vector<Picture> pictures;
   // 0 means 5; more than there are classes means all.
   std::uint32_t top_k = 0;

@@ -279,12 +279,12 @@ absl::StatusOr<ServableHandle> ModelLifecycle::MakeServable(
         model, ReadModel(stored.path, *parts_.kernels, parts_.options.load));
   }
   TERN_ASSIGN_OR_RETURN(const Nanos cost,
-                        WarmUp(*model, parts_.executors->threads(),
-                               parts_.options.queue.max_batch_size));
+                        WarmUp(*model, parts_.options.queue.max_batch_size));
   auto servable = std::make_unique<Servable>(
       stored.model, stored.version, std::move(model), parts_.options.queue,
-      cost, parts_.observer->ForModel(stored.model, stored.version),
-      parts_.batcher, parts_.executors);
+      cost / parts_.executors->threads(),
+      parts_.observer->ForModel(stored.model, stored.version), parts_.batcher,
+      parts_.executors);
   MutexLock lock(&mu_);
   ++live_;
   return ServableHandle(servable.release(), [this](const Servable* last) {

@@ -19,10 +19,10 @@ absl::StatusOr<std::shared_ptr<const Model>> ReadModel(
     const std::string& path, const KernelTable& kernels,
     const LoadOptions& options);
 
-// Runs black pictures through the model with an executor's number of threads:
-// brings everything into memory, proves that it runs, and measures. Returns
-// the time of one picture in a batch; it does not depend on what is in it.
-absl::StatusOr<Nanos> WarmUp(const Model& model, int threads, int max_batch);
+// Runs black pictures through the model on this thread: brings everything into
+// memory, proves that it runs, and measures. Returns the processor time of one
+// picture in a batch; it does not depend on what is in the picture.
+absl::StatusOr<Nanos> WarmUp(const Model& model, int max_batch);
 
 }  // namespace tern::server
 

@@ -130,7 +130,9 @@ absl::Status ModelRepository::OpenIncoming() {
   }
   TERN_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                         ListFolder(folder));
-  for (const std::string& name : names) RemoveTree(folder + "/" + name);
+  for (const std::string& name : names) {
+    RemoveTree(absl::StrCat(folder, "/", name));
+  }
   leftovers_ = static_cast<int>(names.size());
   return absl::OkStatus();
 }

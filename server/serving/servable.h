@@ -21,7 +21,7 @@ namespace tern::server {
 class Servable {
  public:
   // Registers a queue with the batcher. `batcher` and `executors` must outlive
-  // the servable. `ns_per_image`: predicted, on one executor.
+  // the servable. `cost_per_image`: predicted, on one executor.
   Servable(std::string name, std::uint64_t version,
            std::shared_ptr<const Model> model, const QueueOptions& options,
            Nanos cost_per_image, std::unique_ptr<ModelObserver> observer,
@@ -34,6 +34,7 @@ class Servable {
   std::uint64_t version() const { return version_; }
   const Model& model() const { return *model_; }
   QueueId queue() const { return queue_; }
+  // At best: nothing else wants the processors.
   Nanos cost_per_image() const { return cost_per_image_; }
   ModelObserver* observer() const { return observer_.get(); }
   QueueStats stats() const { return batcher_->Stats(queue_); }
