@@ -267,7 +267,7 @@ void ModelLifecycle::LoadJob(const StoredVersion& stored,
     entry.servable = *std::move(servable);
     SetState(entry, ModelState::kReady, absl::OkStatus());
   } else {
-    SetState(entry, ModelState::kFailed, servable.status());
+    SetState(entry, ModelState::kFailed, std::move(servable).status());
   }
   ApplyPolicy(stored.model);
 }
