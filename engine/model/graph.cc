@@ -72,12 +72,12 @@ class Inference {
       return absl::InvalidArgumentError(absl::StrCat(
           "graph.input.", field, ": is ", value, ", must be ", wanted));
     };
-    constexpr std::uint32_t kMaxSide = 1 << 15;
-    if (input.height() < 1 || input.height() > kMaxSide) {
-      return error("height", input.height(), "1..32768");
+    const std::string sides = absl::StrCat("1..", kMaxPictureSide);
+    if (input.height() < 1 || input.height() > kMaxPictureSide) {
+      return error("height", input.height(), sides);
     }
-    if (input.width() < 1 || input.width() > kMaxSide) {
-      return error("width", input.width(), "1..32768");
+    if (input.width() < 1 || input.width() > kMaxPictureSide) {
+      return error("width", input.width(), sides);
     }
     if (input.channels() != 1 && input.channels() != 3) {
       return error("channels", input.channels(), "1 or 3");

@@ -58,6 +58,7 @@ struct GraphShapes {
 // tensor and filter within 32, and the sum over a pooling window of u8 values
 // below 2^24, where float32 counts exactly.
 inline constexpr int kMaxNodes = 4096;
+inline constexpr std::uint32_t kMaxPictureSide = 32768;
 inline constexpr std::int64_t kMaxTensorElements = (std::int64_t{1} << 31) - 1;
 inline constexpr std::int64_t kMaxMacs = std::int64_t{1} << 40;
 inline constexpr int kMaxKernel = 256;

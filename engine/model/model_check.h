@@ -27,7 +27,8 @@ inline constexpr float kMaxBias = 0x1p100F;
 // 65793 * 255 = 2^24 - 1: every partial sum is an integer that f32 holds.
 inline constexpr std::int64_t kMaxGridMagnitude = 65793;
 
-inline constexpr std::uint32_t kMaxSeededGoldenImages = 16;
+// Loading runs all golden pictures as one batch.
+inline constexpr std::uint32_t kMaxSeededGoldenImages = 4;
 inline constexpr double kMinTemperature = 1e-6;
 inline constexpr double kMaxTemperature = 1e6;
 

@@ -239,7 +239,7 @@ const std::vector<Forgery>& HeaderForgeries() {
          AddGolden(h, 30, 2, 3);
          h->mutable_card()->mutable_golden()->set_seeded_images(4000000000U);
        },
-       "card.golden.seeded_images: is 4000000000, must be 0..16"},
+       "card.golden.seeded_images: is 4000000000, must be 0..4"},
       {"MetricNan", kTinyMlp,
        [](Header* h) {
          h->mutable_card()->add_metric()->set_value(double{kNan});
