@@ -68,6 +68,17 @@ bool SendFile(std::istream& file, grpc::ClientWriter<v1::UploadRequest>* writer,
   }
 }
 
+v1::UploadRequest StartOf(const FileDigest& digest, const std::string& model,
+                          std::uint64_t version) {
+  v1::UploadRequest request;
+  v1::UploadStart& start = *request.mutable_start();
+  start.set_model(model);
+  start.set_version(version);
+  start.set_size(digest.bytes);
+  start.set_digest(digest.sha256);
+  return request;
+}
+
 }  // namespace
 
 struct Client::Stubs {
@@ -106,12 +117,7 @@ absl::StatusOr<v1::UploadResponse> Client::Upload(
     const std::function<void(std::uint64_t)>& progress) {
   const absl::StatusOr<FileDigest> digest = DigestOfFile(path);
   if (!digest.ok()) return digest.status();
-  v1::UploadRequest first;
-  v1::UploadStart& start = *first.mutable_start();
-  start.set_model(model);
-  start.set_version(version);
-  start.set_size(digest->bytes);
-  start.set_digest(digest->sha256);
+  const v1::UploadRequest first = StartOf(*digest, model, version);
   absl::Status read_error;
   const auto send = [&](grpc::ClientContext* context,
                         v1::UploadResponse* response) {

@@ -62,9 +62,12 @@ std::uint32_t BigEndian(const std::uint8_t* p) {
          (std::uint32_t{p[2]} << 8) | std::uint32_t{p[3]};
 }
 
-}  // namespace
+std::size_t HeaderBytes(int rank) {
+  return kPrefixBytes + 4 * static_cast<std::size_t>(rank);
+}
 
-absl::StatusOr<IdxTensor> ParseIdx(absl::Span<const std::uint8_t> bytes) {
+// Whether the bytes before the elements are all there and say u8.
+absl::Status CheckHeader(absl::Span<const std::uint8_t> bytes) {
   if (bytes.size() < kPrefixBytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("not an IDX file: ", bytes.size(), " bytes, want >= 4"));
@@ -83,12 +86,21 @@ absl::StatusOr<IdxTensor> ParseIdx(absl::Span<const std::uint8_t> bytes) {
     return absl::InvalidArgumentError(absl::StrCat(
         "number of dimensions at byte 3 is ", rank, ", want 1..", kMaxDims));
   }
-  const std::size_t header = kPrefixBytes + 4 * static_cast<std::size_t>(rank);
+  const std::size_t header = HeaderBytes(rank);
   if (bytes.size() < header) {
     return absl::InvalidArgumentError(
         absl::StrCat("cut short in the dimensions: ", bytes.size(),
                      " bytes, want >= ", header));
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<IdxTensor> ParseIdx(absl::Span<const std::uint8_t> bytes) {
+  TERN_RETURN_IF_ERROR(CheckHeader(bytes));
+  const int rank = bytes[3];
+  const std::size_t header = HeaderBytes(rank);
   IdxTensor tensor;
   std::uint64_t elements = 1;
   for (int i = 0; i < rank; ++i) {

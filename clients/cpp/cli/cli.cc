@@ -86,22 +86,9 @@ void AddModel(CLI::App* command, ModelName* name) {
       ->check(CLI::PositiveNumber);
 }
 
-void AddClassify(CLI::App* app, Invocation* invocation) {
-  ClassifyOptions& options = invocation->classify;
-  CLI::App* command = app->add_subcommand("classify", "Say what pictures show");
-  command
-      ->add_option("pictures", options.pictures,
-                   "JPEG and PNG files, folders, globs, - for standard input, "
-                   "or idx:DIR[:test|train][:N[-M]] for a labelled data set")
-      ->type_name("PATH")
-      ->required();
-  AddModel(command, &options.model);
-  command->add_option("--top_k", options.top_k, "Classes to tell of a picture")
-      ->check(CLI::Range(1, 1000000))
-      ->capture_default_str();
-  command->add_option("--batch", options.batch, "Pictures in one request")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
+// What comes out of a classification, and in which form.
+void AddOutputOptions(CLI::App* command, ClassifyOptions* output) {
+  ClassifyOptions& options = *output;
   CLI::Option* json = command->add_flag_callback(
       "--json", [&options] { options.format = Format::kJson; },
       "Write one JSON object");
@@ -126,6 +113,25 @@ void AddClassify(CLI::App* app, Invocation* invocation) {
       ->add_option("--dump_logits", options.dump_logits,
                    "Write every logit to FILE as little-endian float32")
       ->type_name("FILE");
+}
+
+void AddClassify(CLI::App* app, Invocation* invocation) {
+  ClassifyOptions& options = invocation->classify;
+  CLI::App* command = app->add_subcommand("classify", "Say what pictures show");
+  command
+      ->add_option("pictures", options.pictures,
+                   "JPEG and PNG files, folders, globs, - for standard input, "
+                   "or idx:DIR[:test|train][:N[-M]] for a labelled data set")
+      ->type_name("PATH")
+      ->required();
+  AddModel(command, &options.model);
+  command->add_option("--top_k", options.top_k, "Classes to tell of a picture")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  command->add_option("--batch", options.batch, "Pictures in one request")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  AddOutputOptions(command, &options);
   command->callback([invocation] {
     invocation->run = [invocation] {
       return RunClassify(invocation->classify, invocation->connection,

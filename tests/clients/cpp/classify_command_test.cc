@@ -1,15 +1,19 @@
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <cstring>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "tests/clients/cpp/cli_test.h"
 
 namespace tern::client {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -237,6 +241,37 @@ TEST_F(ClassifyCommandTest, DrawsPicturesBesideTheirClasses) {
   // Not a terminal: auto draws nothing.
   EXPECT_EQ(Run({"classify", MakeIdx() + ":2", "--model=m"}), 0);
   EXPECT_THAT(out_, Not(HasSubstr("\x1b")));
+}
+
+TEST_F(ClassifyCommandTest, LongRunsShowProgressOnATerminal) {
+  server_.on_classify = [](const grpc::ServerContext&,
+                           const v1::ClassifyRequest& request,
+                           v1::ClassifyResponse* response) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    Answer(request, response);
+    return grpc::Status::OK;
+  };
+  std::vector<std::string> arguments = {"classify", "--model=m", "--batch=1"};
+  for (int i = 0; i < 16; ++i) arguments.push_back(Write("a.jpg", "1"));
+  err_is_terminal_ = true;
+  EXPECT_EQ(Run(arguments), 0);
+  EXPECT_THAT(err_, ContainsRegex("1[0-9]/16 images  [0-9]+ images/s  "));
+  // Wiped at the end.
+  EXPECT_THAT(err_, EndsWith("\r\x1b[K"));
+}
+
+TEST_F(ClassifyCommandTest, ASectionOfTheConfigurationNamesTheModel) {
+  Write("tern.ini", "[classify]\nmodel=fashion\ntop_k=2\n");
+  EXPECT_EQ(Run({"classify", Write("a.jpg", "1")}), 0) << err_;
+  EXPECT_EQ(requests_.at(0).model().name(), "fashion");
+  EXPECT_EQ(requests_.at(0).top_k(), 2U);
+  EXPECT_EQ(Run({"models", "list"}), 1);
+  EXPECT_THAT(err_, HasSubstr("UNIMPLEMENTED"));
+  ::setenv("TERN_MODEL", "shoes", 1);
+  Write("tern.ini", "");
+  EXPECT_EQ(Run({"classify", Path("a.jpg")}), 0) << err_;
+  EXPECT_EQ(requests_.back().model().name(), "shoes");
+  ::unsetenv("TERN_MODEL");
 }
 
 TEST_F(ClassifyCommandTest, ErrorsSayWhatToDo) {

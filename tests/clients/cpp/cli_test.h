@@ -46,6 +46,7 @@ class CliTest : public ::testing::Test {
     console.out = &out;
     console.err = &err;
     console.palette = palette_;
+    console.err_is_terminal = err_is_terminal_;
     const int code = RunCli(arguments, console);
     out_ = out.str();
     err_ = err.str();
@@ -66,6 +67,7 @@ class CliTest : public ::testing::Test {
 
   FakeServer server_;
   Palette palette_ = Palette::kPlain;
+  bool err_is_terminal_ = false;
   std::string out_;
   std::string err_;
 
