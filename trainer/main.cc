@@ -45,9 +45,8 @@ int Main(int argc, char** argv) {
   CLI::App app("Trains image classifiers with ternary weights.");
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "Help of all subcommands");
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
   const std::vector<tern::trainer::Command> commands = {
-      tern::trainer::AddTrain(app, arguments, stop_requested),
+      tern::trainer::AddTrain(app, stop_requested),
       tern::trainer::AddEvaluate(app),
       tern::trainer::AddClassify(app),
       tern::trainer::AddInspect(app),

@@ -28,8 +28,7 @@ struct Command {
 };
 
 // `stop` becomes true on SIGINT and SIGTERM.
-Command AddTrain(CLI::App& app, const std::vector<std::string>& arguments,
-                 const std::atomic<bool>& stop);
+Command AddTrain(CLI::App& app, const std::atomic<bool>& stop);
 Command AddEvaluate(CLI::App& app);
 Command AddClassify(CLI::App& app);
 Command AddInspect(CLI::App& app);

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <optional>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -17,10 +18,8 @@
 namespace tern::trainer {
 namespace {
 
-// As typed, for the model's card.
 struct TrainCommand {
   TrainOptions options;
-  std::vector<std::string> arguments;
   bool json = false;
 };
 
@@ -52,8 +51,15 @@ void FillHeader(const TrainCommand& command, const TrainRun& run,
     AddFact(card, name, value);
   }
   AddFact(card, "best_epoch", absl::StrCat(run.best_epoch() + 1));
-  AddFact(card, "command",
-          absl::StrCat("tern-trainer ", absl::StrJoin(command.arguments, " ")));
+  // Spelled out and without file names: the same training anywhere gives the
+  // same bytes.
+  std::string text = "tern-trainer train --data=idx:DIR --output=FILE";
+  for (const auto& [name, value] : run.description()) {
+    if (!absl::EndsWith(name, "_digest")) {
+      absl::StrAppend(&text, " --", name, "=", value);
+    }
+  }
+  AddFact(card, "command", text);
   const EpochRecord& best =
       run.history()[static_cast<std::size_t>(run.best_epoch())];
   AddMetric(card, "top1", "train", best.train_top1);
@@ -245,10 +251,8 @@ void AddRecipeOptions(CLI::App* app, TrainOptions& o) {
 
 }  // namespace
 
-Command AddTrain(CLI::App& app, const std::vector<std::string>& arguments,
-                 const std::atomic<bool>& stop) {
+Command AddTrain(CLI::App& app, const std::atomic<bool>& stop) {
   auto command = std::make_shared<TrainCommand>();
-  command->arguments = arguments;
   TrainOptions& o = command->options;
   CLI::App* sub = app.add_subcommand("train", "Train a network to a .twn file");
   sub->add_option("--data", o.data, "idx:DIR, a folder in the format of MNIST")

@@ -70,18 +70,18 @@ absl::StatusOr<Schedule> ParseSchedule(std::string_view text) {
                    "': want constant, step or cosine"));
 }
 
-double LearningRate(const RateOptions& options, double progress) {
+double LearningRate(const RateOptions& options, int epochs, double progress) {
   if (progress < options.warmup_epochs) {
     return options.rate * progress / options.warmup_epochs;
   }
-  const double done = progress / options.epochs;
+  const double done = progress / epochs;
   switch (options.schedule) {
     case Schedule::kConstant:
       break;
     case Schedule::kStep:
       return options.rate * (done < 0.6 ? 1 : done < 0.85 ? 0.1 : 0.01);
     case Schedule::kCosine: {
-      const double warm = options.warmup_epochs / options.epochs;
+      const double warm = options.warmup_epochs / epochs;
       const double turn = (done - warm) / (1 - warm);
       return options.rate * 0.5 * (1 + std::cos(3.14159265358979 * turn));
     }

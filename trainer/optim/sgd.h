@@ -47,15 +47,15 @@ absl::StatusOr<Schedule> ParseSchedule(std::string_view text);
 struct RateOptions {
   Schedule schedule = Schedule::kCosine;
   double rate = 0.1;
-  int epochs = 1;
   // The rate grows linearly from nothing over these epochs.
   double warmup_epochs = 0;
 };
 
-// `progress` in [0, epochs) counts epochs, with fractions. kStep divides the
-// rate by 10 at 60 % and again at 85 % of the epochs; kCosine falls to 0
-// (Loshchilov, Hutter, arXiv 1608.03983, without restarts).
-double LearningRate(const RateOptions& options, double progress);
+// Rate at `progress` of `epochs`, in [0, epochs), which counts epochs, with
+// fractions. kStep divides the rate by 10 at 60 % and again at 85 % of the
+// epochs; kCosine falls to 0 (Loshchilov, Hutter, arXiv 1608.03983, without
+// restarts).
+double LearningRate(const RateOptions& options, int epochs, double progress);
 
 }  // namespace tern::trainer
 

@@ -145,7 +145,7 @@ absl::StatusOr<LossResult> TrainRun::Step(
   for (const absl::Status& s : status) TERN_RETURN_IF_ERROR(s);
   TERN_RETURN_IF_ERROR(network_->FinishStep(*pool_));
   const double progress = epoch_ + static_cast<double>(step_) / StepsPerEpoch();
-  sgd_->Step(LearningRate(options_.rate, progress), *pool_);
+  sgd_->Step(LearningRate(options_.rate, options_.epochs, progress), *pool_);
   LossResult sum;
   for (const LossResult& result : results) {
     sum.loss_sum += result.loss_sum;
