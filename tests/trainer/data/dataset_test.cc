@@ -14,8 +14,8 @@ namespace {
 using ::testing::HasSubstr;
 
 Dataset TwoPictures() {
-  auto data = MakeDataset({2, 2, 2}, {0, 10, 20, 30, 40, 50, 60, 70}, {0, 1},
-                          "test");
+  auto data =
+      MakeDataset({2, 2, 2}, {0, 10, 20, 30, 40, 50, 60, 70}, {0, 1}, "test");
   return *std::move(data);
 }
 
@@ -94,7 +94,8 @@ TEST(BatchesTest, NormalisesShiftsAndFlips) {
 TEST(BatchesTest, ColourPicturesBecomePlanar) {
   model::v1::InputQuantization quantization;
   quantization.add_scale(1.0F);
-  for (const std::uint32_t zero : {0U, 1U, 2U}) quantization.add_zero_point(zero);
+  for (const std::uint32_t zero : {0U, 1U, 2U})
+    quantization.add_zero_point(zero);
   const std::vector<std::uint8_t> picture = {10, 20, 30, 11, 21, 31};  // 1 x 2
   std::vector<float> out(6);
   NormalisePicture(picture, 1, 2, 3, {}, quantization, absl::MakeSpan(out));

@@ -54,8 +54,7 @@ TEST(IdxTest, ReadsDimensionsAndElements) {
 TEST(IdxTest, EveryTruncationIsAnError) {
   const std::vector<std::uint8_t> whole = Small();
   for (std::size_t n = 0; n < whole.size(); ++n) {
-    const auto tensor =
-        ParseIdx(absl::MakeConstSpan(whole).subspan(0, n));
+    const auto tensor = ParseIdx(absl::MakeConstSpan(whole).subspan(0, n));
     EXPECT_EQ(tensor.status().code(), absl::StatusCode::kInvalidArgument)
         << "cut to " << n;
   }
@@ -82,7 +81,8 @@ TEST(IdxTest, SaysWhatIsWrongWithTheHeader) {
   EXPECT_THAT(ParseIdx(bytes).status().message(), HasSubstr("want 1..4"));
   bytes = Small();
   bytes[7] = 0;
-  EXPECT_THAT(ParseIdx(bytes).status().message(), HasSubstr("dimension 0 is 0"));
+  EXPECT_THAT(ParseIdx(bytes).status().message(),
+              HasSubstr("dimension 0 is 0"));
 }
 
 TEST(IdxTest, HugeDimensionsAreRefusedBeforeAllocation) {

@@ -46,8 +46,7 @@ TEST(QuantizerTest, BwnByHand) {
 
 TEST(QuantizerTest, ScaleForEachFilterOrForTheLayer) {
   const std::vector<float> latent = {1, -1, 0.1F, 10, -10, 1};
-  const auto filter =
-      Run(WeightQuantizer::kTwn, ScalePer::kFilter, latent, 2);
+  const auto filter = Run(WeightQuantizer::kTwn, ScalePer::kFilter, latent, 2);
   EXPECT_THAT(filter.codes, ElementsAre(1, -1, 0, 1, -1, 0));
   EXPECT_THAT(filter.scale, ElementsAre(1, 10));
   // mean|w| = 23.1 / 6, threshold 2.695.
