@@ -73,10 +73,10 @@ inline TrainOptions SyntheticOptions() {
   TrainOptions options;
   options.network = SyntheticNetwork();
   options.augmentation = "none";
-  options.epochs = 4;
+  options.epochs = 2;
   options.batch = 32;
   options.shards = 2;
-  options.validation = 100;
+  options.validation = 72;
   options.rate.warmup_epochs = 0.5;
   options.checkpoint = TempPath("run.checkpoint");
   return options;

@@ -30,8 +30,8 @@ TEST(FoldTest, BatchNormByHand) {
   norm.beta.value = {1, 1};
   norm.running_mean = {2, 2};
   norm.running_variance = {9 - kBatchNormEpsilon, 9 - kBatchNormEpsilon};
-  const NodeWeights folded =
-      FoldLayer(product, &norm, {.input = 0.25, .output = 0.125});
+  const NodeWeights folded = FoldLayer(
+      product, &norm, {.input = 0.25, .output = 0.125, .zero_point = {}});
   // Filter 1 has a negative gamma: negated codes, positive multiplier.
   EXPECT_THAT(folded.ternary, ElementsAre(1, -1, 0, -1));
   EXPECT_FLOAT_EQ(folded.multiplier[0], 0.5F * 0.25F / 0.125F);
@@ -77,7 +77,7 @@ TEST_P(FoldedRunTest, EngineComputesWhatTheTrainerSaw) {
   options.quantizer = GetParam().quantizer;
   options.epochs = 2;
   ThreadPool pool(2);
-  auto run = TrainRun::Create(options, SyntheticData(600, 1), &pool);
+  auto run = TrainRun::Create(options, SyntheticData(360, 1), &pool);
   ASSERT_TRUE(run.ok()) << run.status();
   // One filter with negative gamma in each normalised layer.
   for (Parameter* parameter : (*run)->network().Parameters()) {
@@ -92,7 +92,7 @@ TEST_P(FoldedRunTest, EngineComputesWhatTheTrainerSaw) {
   const absl::Span<const std::uint8_t> bytes = {
       reinterpret_cast<const std::uint8_t*>(file->data()), file->size()};
 
-  const Dataset test = SyntheticData(300, 5);
+  const Dataset test = SyntheticData(200, 5);
   std::vector<std::uint32_t> all(test.images());
   std::iota(all.begin(), all.end(), 0U);
   const auto trained =

@@ -19,8 +19,8 @@ struct Quantized {
   std::vector<float> scale;
 };
 
-Quantized Run(WeightQuantizer quantizer, ScalePer per,
-              const std::vector<float>& latent, std::size_t filters) {
+Quantized Quantize(WeightQuantizer quantizer, ScalePer per,
+                   const std::vector<float>& latent, std::size_t filters) {
   Quantized q;
   q.codes.resize(latent.size());
   q.scale.resize(filters);
@@ -31,26 +31,28 @@ Quantized Run(WeightQuantizer quantizer, ScalePer per,
 
 TEST(QuantizerTest, TwnByHand) {
   // mean|w| = 0.5, threshold 0.35, scale = mean(0.9, 0.6, 0.4).
-  const auto q = Run(WeightQuantizer::kTwn, ScalePer::kFilter,
-                     {0.9F, -0.6F, 0.1F, 0.4F}, 1);
+  const auto q = Quantize(WeightQuantizer::kTwn, ScalePer::kFilter,
+                          {0.9F, -0.6F, 0.1F, 0.4F}, 1);
   EXPECT_THAT(q.codes, ElementsAre(1, -1, 0, 1));
   EXPECT_FLOAT_EQ(q.scale[0], (0.9F + 0.6F + 0.4F) / 3);
 }
 
 TEST(QuantizerTest, BwnByHand) {
-  const auto q = Run(WeightQuantizer::kBwn, ScalePer::kFilter,
-                     {0.9F, -0.6F, 0.0F, 0.5F}, 1);
+  const auto q = Quantize(WeightQuantizer::kBwn, ScalePer::kFilter,
+                          {0.9F, -0.6F, 0.0F, 0.5F}, 1);
   EXPECT_THAT(q.codes, ElementsAre(1, -1, 1, 1));
   EXPECT_FLOAT_EQ(q.scale[0], 0.5F);
 }
 
 TEST(QuantizerTest, ScaleForEachFilterOrForTheLayer) {
   const std::vector<float> latent = {1, -1, 0.1F, 10, -10, 1};
-  const auto filter = Run(WeightQuantizer::kTwn, ScalePer::kFilter, latent, 2);
+  const auto filter =
+      Quantize(WeightQuantizer::kTwn, ScalePer::kFilter, latent, 2);
   EXPECT_THAT(filter.codes, ElementsAre(1, -1, 0, 1, -1, 0));
   EXPECT_THAT(filter.scale, ElementsAre(1, 10));
   // mean|w| = 23.1 / 6, threshold 2.695.
-  const auto layer = Run(WeightQuantizer::kTwn, ScalePer::kLayer, latent, 2);
+  const auto layer =
+      Quantize(WeightQuantizer::kTwn, ScalePer::kLayer, latent, 2);
   EXPECT_THAT(layer.codes, ElementsAre(0, 0, 0, 1, -1, 0));
   EXPECT_THAT(layer.scale, ElementsAre(10, 10));
 }
@@ -60,7 +62,7 @@ TEST(QuantizerTest, AFilterOfZerosIsFiniteEverywhere) {
        {WeightQuantizer::kTwn, WeightQuantizer::kBwn, WeightQuantizer::kGrid,
         WeightQuantizer::kFloat}) {
     const auto q =
-        Run(quantizer, ScalePer::kFilter, std::vector<float>(9, 0.0F), 1);
+        Quantize(quantizer, ScalePer::kFilter, std::vector<float>(9, 0.0F), 1);
     for (const float code : q.codes) EXPECT_EQ(code * q.scale[0], 0);
     EXPECT_TRUE(std::isfinite(q.scale[0]));
   }
@@ -68,7 +70,7 @@ TEST(QuantizerTest, AFilterOfZerosIsFiniteEverywhere) {
 
 TEST(QuantizerTest, FloatKeepsTheWeights) {
   const auto q =
-      Run(WeightQuantizer::kFloat, ScalePer::kFilter, {0.3F, -2.5F}, 1);
+      Quantize(WeightQuantizer::kFloat, ScalePer::kFilter, {0.3F, -2.5F}, 1);
   EXPECT_THAT(q.codes, ElementsAre(0.3F, -2.5F));
   EXPECT_THAT(q.scale, ElementsAre(1));
 }
@@ -82,7 +84,7 @@ TEST(QuantizerTest, TwnLongFiltersAgreeWithPlainSums) {
     sum += std::fabs(w);
   }
   const double threshold = 0.7 * sum / static_cast<double>(latent.size());
-  const auto q = Run(WeightQuantizer::kTwn, ScalePer::kFilter, latent, 1);
+  const auto q = Quantize(WeightQuantizer::kTwn, ScalePer::kFilter, latent, 1);
   double above = 0;
   int count = 0;
   for (std::size_t i = 0; i < latent.size(); ++i) {
@@ -105,7 +107,8 @@ TEST(QuantizerTest, GridNeverExceedsItsBound) {
         // Odd seeds: a few weights far larger than the rest.
         w = static_cast<float>(seed % 2 == 0 ? x : x * x * x * x * x);
       }
-      const auto q = Run(WeightQuantizer::kGrid, ScalePer::kFilter, latent, 1);
+      const auto q =
+          Quantize(WeightQuantizer::kGrid, ScalePer::kFilter, latent, 1);
       std::int64_t sum = 0;
       for (std::size_t i = 0; i < size; ++i) {
         EXPECT_EQ(q.codes[i], std::nearbyint(q.codes[i]));
