@@ -57,13 +57,13 @@ inline std::string SyntheticNetwork() {
   const std::string path = TempPath("net.textproto");
   std::ofstream(path) << R"(
     input { height: 12 width: 12 channels: 1 }
-    node { name: "conv1" conv2d { filters: 8 kernel_h: 3 kernel_w: 3
+    node { name: "conv1" conv2d { filters: 16 kernel_h: 3 kernel_w: 3
            padding { top: 1 bottom: 1 left: 1 right: 1 } }
            batch_norm: true activation: ACTIVATION_RELU }
     node { name: "pool1" max_pool2d { kernel_h: 2 kernel_w: 2 } }
-    node { name: "conv2" conv2d { filters: 12 kernel_h: 3 kernel_w: 3 }
+    node { name: "conv2" conv2d { filters: 16 kernel_h: 3 kernel_w: 3 }
            batch_norm: true activation: ACTIVATION_RELU }
-    node { name: "fc1" linear { filters: 24 } batch_norm: true
+    node { name: "fc1" linear { filters: 32 } batch_norm: true
            activation: ACTIVATION_RELU }
     node { name: "fc2" linear { filters: 4 } })";
   return path;
