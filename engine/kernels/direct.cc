@@ -69,6 +69,7 @@ DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads,
   DirectLayout layout;
   layout.whole_rows = UsesWholeRows(g);
   layout.copies = layout.whole_rows && HasPadding(g);
+  layout.padded = !layout.whole_rows && HasPadding(g);
   layout.taps = layout.whole_rows ? g.kernel_h : g.kernel_h * g.kernel_w;
   layout.run = layout.whole_rows ? g.kernel_w * g.in_c : g.in_c;
   layout.steps = (layout.run + 3) / 4;

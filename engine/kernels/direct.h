@@ -37,6 +37,7 @@ inline constexpr int kDirectMaxChunkTiles = 16;
 struct DirectLayout {
   bool whole_rows = false;  // a tap is a kernel row
   bool copies = false;      // input rows are copied, padding included
+  bool padded = false;      // taps may lie outside of what is read
   int taps = 0;
   int run = 0;                  // bytes of a tap
   int steps = 0;                // of 4 bytes, in a tap
@@ -86,6 +87,12 @@ struct DirectSource {
   int out_h, out_w;
 };
 
+// An output pixel of a source.
+struct DirectCursor {
+  std::ptrdiff_t image;
+  int y, x;
+};
+
 // Everything that stays the same during a task.
 struct DirectTask {
   const ConvCall* call;
@@ -110,9 +117,11 @@ struct DirectChunk {
 
 // What an instruction set brings.
 struct DirectMicroKernels {
-  // Fills the tap table of a tile; returns how many taps it has. Taps that are
-  // padding for all pixels are left out where padding is zero.
-  int (*fill_taps)(const DirectTask&, int first, int pixels, DirectTap* taps);
+  // Fills the tap table of the tile of `pixels` pixels from `first` on; returns
+  // how many taps it has. Taps that are padding for all pixels are left out
+  // where padding is zero.
+  int (*fill_taps)(const DirectTask&, const DirectCursor& first, int pixels,
+                   DirectTap* taps);
   // All tiles of a chunk times one block of 64 filters, to the output.
   void (*run_block)(const DirectTask&, const DirectChunk&, int block);
 };
@@ -121,8 +130,8 @@ void RunDirect(const ConvCall& call, const DirectLayout& layout, int task,
                std::byte* scratch, const DirectMicroKernels& kernels);
 
 // fill_taps for any instruction set.
-int FillDirectTaps(const DirectTask& task, int first, int pixels,
-                   DirectTap* taps);
+int FillDirectTaps(const DirectTask& task, const DirectCursor& first,
+                   int pixels, DirectTap* taps);
 
 // Members of ConvKernel.
 bool DirectApplies(const ConvGeometry& g, const std::int8_t* codes);

@@ -296,13 +296,13 @@ struct Corners {
 
 // Anywhere, even where a row or an image ends among the pixels.
 Corners ScatteredCorners(const DirectSource& s, const ConvGeometry& g,
-                         int first) {
+                         const DirectCursor& first) {
   std::int64_t address[kDirectTilePixels];
   std::int64_t y[kDirectTilePixels];
   std::int64_t x[kDirectTilePixels];
-  int out_x = first % s.out_w;
-  int out_y = first / s.out_w % s.out_h;
-  std::ptrdiff_t image = first / s.out_w / s.out_h;
+  int out_x = first.x;
+  int out_y = first.y;
+  std::ptrdiff_t image = first.image;
 #pragma GCC unroll 6
   for (int m = 0; m < kDirectTilePixels; ++m) {
     y[m] = std::int64_t{1} * out_y * g.stride_h - s.pad_top;
@@ -323,18 +323,15 @@ Corners ScatteredCorners(const DirectSource& s, const ConvGeometry& g,
   return {load(address), load(y), load(x)};
 }
 
-Corners CornersOf(const DirectSource& s, const ConvGeometry& g, int first,
-                  int pixels) {
-  const int out_x = first % s.out_w;
-  const bool one_row = out_x + pixels <= s.out_w;
+Corners CornersOf(const DirectSource& s, const ConvGeometry& g,
+                  const DirectCursor& first, int pixels) {
+  const bool one_row = first.x + pixels <= s.out_w;
   const bool one_pixel_images = s.out_w == 1 && s.out_h == 1;
   if (!one_row && !one_pixel_images) return ScatteredCorners(s, g, first);
-  const int row = first / s.out_w;
-  const std::int64_t y =
-      std::int64_t{1} * (row % s.out_h) * g.stride_h - s.pad_top;
-  const std::int64_t x = std::int64_t{1} * out_x * g.stride_w - s.pad_left;
+  const std::int64_t y = std::int64_t{1} * first.y * g.stride_h - s.pad_top;
+  const std::int64_t x = std::int64_t{1} * first.x * g.stride_w - s.pad_left;
   const std::int64_t address = reinterpret_cast<std::intptr_t>(s.base) +
-                               row / s.out_h * s.image_bytes + y * s.row_bytes +
+                               first.image * s.image_bytes + y * s.row_bytes +
                                x * s.pixel_bytes;
   const std::int64_t dx = one_pixel_images ? 0 : g.stride_w;
   const std::int64_t step =
@@ -354,17 +351,36 @@ inline __mmask8 Inside(__m512i position, int offset, int size) {
       _mm512_set1_epi64(size));
 }
 
-// Fills the tile's tap table; returns how many taps it has. Taps that lie in
-// padding for all pixels are left out where padding is zero.
-int FillTaps(const DirectTask& task, int first, int pixels, DirectTap* taps) {
+// Where no tap lies in padding.
+void FillInnerTaps(const Corners& corners, const DirectSource& s, int rows,
+                   int columns, DirectTap* taps) {
+  std::size_t tap = 0;
+  for (int ky = 0; ky < rows; ++ky) {
+    for (int kx = 0; kx < columns; ++kx) {
+      _mm512_store_si512(
+          &taps[tap], _mm512_add_epi64(corners.address,
+                                       _mm512_set1_epi64(ky * s.row_bytes +
+                                                         kx * s.pixel_bytes)));
+      taps[tap].tap = tap;
+      ++tap;
+    }
+  }
+}
+
+int FillTaps(const DirectTask& task, const DirectCursor& first, int pixels,
+             DirectTap* taps) {
   const ConvGeometry& g = *task.g;
   const DirectSource& s = task.source;
   const Corners corners = CornersOf(s, g, first, pixels);
+  const int columns = task.layout.whole_rows ? 1 : g.kernel_w;
+  if (!task.layout.padded) {
+    FillInnerTaps(corners, s, g.kernel_h, columns, taps);
+    return task.layout.taps;
+  }
   const auto lanes = static_cast<__mmask8>((1 << pixels) - 1);
   const bool keep_all = task.call->pad_value != nullptr;
   const __m512i pad =
       _mm512_set1_epi64(reinterpret_cast<std::intptr_t>(task.pad));
-  const int columns = task.layout.whole_rows ? 1 : g.kernel_w;
   int count = 0;
   for (int ky = 0; ky < g.kernel_h; ++ky) {
     const __mmask8 row = Inside(corners.y, ky, s.height) & lanes;

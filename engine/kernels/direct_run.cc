@@ -15,12 +15,25 @@ int TilePixels(int left) {
   return left > kDirectTilePixels ? (left + 1) / 2 : left;
 }
 
+void Advance(const DirectSource& s, int pixels, DirectCursor& cursor) {
+  cursor.x += pixels;
+  while (cursor.x >= s.out_w) {
+    cursor.x -= s.out_w;
+    if (++cursor.y < s.out_h) continue;
+    cursor.y = 0;
+    ++cursor.image;
+  }
+}
+
 // Output pixels [first, end) of the task's source; in the output tensor the
 // first is `out_first`.
 void RunPixels(const DirectTask& task, const DirectMicroKernels& kernels,
                int first, int end, std::size_t out_first) {
   const DirectLayout& layout = task.layout;
   const int chunk_pixels = layout.chunk_tiles * kDirectTilePixels;
+  DirectCursor cursor = {first / task.source.out_w / task.source.out_h,
+                         first / task.source.out_w % task.source.out_h,
+                         first % task.source.out_w};
   DirectChunk chunk;
   for (; first < end; first = chunk.end) {
     chunk.first = first;
@@ -30,7 +43,8 @@ void RunPixels(const DirectTask& task, const DirectMicroKernels& kernels,
     DirectTile* tile = chunk.tile;
     for (int p = first; p < chunk.end;) {
       const int pixels = TilePixels(chunk.end - p);
-      *tile++ = {taps, kernels.fill_taps(task, p, pixels, taps), pixels};
+      *tile++ = {taps, kernels.fill_taps(task, cursor, pixels, taps), pixels};
+      Advance(task.source, pixels, cursor);
       taps += layout.taps;
       p += pixels;
     }
@@ -160,20 +174,21 @@ void RunDirect(const ConvCall& call, const DirectLayout& layout, int index,
   }
 }
 
-int FillDirectTaps(const DirectTask& task, int first, int pixels,
-                   DirectTap* taps) {
+int FillDirectTaps(const DirectTask& task, const DirectCursor& first,
+                   int pixels, DirectTap* taps) {
   const ConvGeometry& g = *task.g;
   const DirectSource& s = task.source;
   // Top left input position of each pixel.
   int y0[kDirectTilePixels];
   int x0[kDirectTilePixels];
   const std::uint8_t* corner[kDirectTilePixels];
+  DirectCursor at = first;
   for (int m = 0; m < pixels; ++m) {
-    const int row = (first + m) / s.out_w;
-    y0[m] = row % s.out_h * g.stride_h - s.pad_top;
-    x0[m] = (first + m) % s.out_w * g.stride_w - s.pad_left;
-    corner[m] = s.base + row / s.out_h * s.image_bytes + y0[m] * s.row_bytes +
+    y0[m] = at.y * g.stride_h - s.pad_top;
+    x0[m] = at.x * g.stride_w - s.pad_left;
+    corner[m] = s.base + at.image * s.image_bytes + y0[m] * s.row_bytes +
                 x0[m] * s.pixel_bytes;
+    Advance(s, 1, at);
   }
   const auto inside = [](int position, int size) {
     return static_cast<unsigned>(position) < static_cast<unsigned>(size);
