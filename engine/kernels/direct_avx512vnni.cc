@@ -76,12 +76,13 @@ TERN_ALWAYS_INLINE void Step(__m512i (&acc)[kPixels][kVectors],
 
 template <int kVectors>
 TERN_ALWAYS_INLINE void RoundTilePixel(const __m512i (&acc)[kVectors],
-                                       const TileOutput& out, __m512i (&y)[4]) {
+                                       const float* multiplier,
+                                       const float* bias, __m512i (&y)[4]) {
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
     y[v] = _mm512_cvtps_epi32(_mm512_fmadd_ps(
-        _mm512_cvtepi32_ps(acc[v]), _mm512_load_ps(out.multiplier + 16 * v),
-        _mm512_load_ps(out.bias + 16 * v)));
+        _mm512_cvtepi32_ps(acc[v]), _mm512_load_ps(multiplier + 16 * v),
+        _mm512_load_ps(bias + 16 * v)));
   }
 #pragma GCC unroll 4
   for (int v = kVectors; v < 4; ++v) y[v] = _mm512_setzero_si512();
@@ -104,16 +105,17 @@ inline void StoreWords(std::uint8_t* to, __mmask32 mask, __m512i words) {
   }
 }
 
+// `out` is a copy: stores of bytes may alias anything but locals.
 template <int kPixels, int kVectors>
 TERN_ALWAYS_INLINE void WriteTileU8(const __m512i (&acc)[kPixels][kVectors],
-                                    const TileOutput& out) {
+                                    TileOutput out) {
   // Packing works within 128-bit lanes; this puts the lanes in order.
   const __m512i order =
       _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 #pragma GCC unroll 6
   for (int m = 0; m < kPixels; ++m) {
     __m512i y[4];
-    RoundTilePixel<kVectors>(acc[m], out, y);
+    RoundTilePixel<kVectors>(acc[m], out.multiplier, out.bias, y);
     const __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(y[0], y[1]),
                                               _mm512_packs_epi32(y[2], y[3]));
     StoreBytes(out.output + out.pixel_bytes * m, out.filters,
@@ -123,12 +125,12 @@ TERN_ALWAYS_INLINE void WriteTileU8(const __m512i (&acc)[kPixels][kVectors],
 
 template <int kPixels, int kVectors>
 TERN_ALWAYS_INLINE void WriteTileS16(const __m512i (&acc)[kPixels][kVectors],
-                                     const TileOutput& out) {
+                                     TileOutput out) {
   const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
 #pragma GCC unroll 6
   for (int m = 0; m < kPixels; ++m) {
     __m512i y[4];
-    RoundTilePixel<kVectors>(acc[m], out, y);
+    RoundTilePixel<kVectors>(acc[m], out.multiplier, out.bias, y);
     std::uint8_t* output = out.output + out.pixel_bytes * m;
     StoreWords(output, static_cast<__mmask32>(out.filters),
                _mm512_permutexvar_epi64(order, _mm512_packs_epi32(y[0], y[1])));

@@ -25,6 +25,24 @@ void Advance(const DirectSource& s, int pixels, DirectCursor& cursor) {
   }
 }
 
+// fill_taps for 1x1 kernels without padding.
+int FillOneTap(const DirectTask& task, const DirectCursor& first, int pixels,
+               DirectTap* taps) {
+  DirectCursor at = first;
+  const DirectSource& s = task.source;
+  const std::ptrdiff_t step = task.g->stride_w * s.pixel_bytes;
+  const std::ptrdiff_t row_step = task.g->stride_h * s.row_bytes;
+  const std::uint8_t* row = s.base + at.image * s.image_bytes + at.y * row_step;
+  taps->tap = 0;
+  for (int m = 0; m < pixels; ++m) {
+    taps->pixel[m] = row + at.x * step;
+    if (++at.x < s.out_w) continue;
+    Advance(s, 0, at);
+    row = s.base + at.image * s.image_bytes + at.y * row_step;
+  }
+  return 1;
+}
+
 // Output pixels [first, end) of the task's source; in the output tensor the
 // first is `out_first`.
 void RunPixels(const DirectTask& task, const DirectMicroKernels& kernels,
@@ -34,6 +52,8 @@ void RunPixels(const DirectTask& task, const DirectMicroKernels& kernels,
   DirectCursor cursor = {first / task.source.out_w / task.source.out_h,
                          first / task.source.out_w % task.source.out_h,
                          first % task.source.out_w};
+  const auto fill_taps =
+      layout.taps == 1 && !layout.padded ? FillOneTap : kernels.fill_taps;
   DirectChunk chunk;
   for (; first < end; first = chunk.end) {
     chunk.first = first;
@@ -43,7 +63,7 @@ void RunPixels(const DirectTask& task, const DirectMicroKernels& kernels,
     DirectTile* tile = chunk.tile;
     for (int p = first; p < chunk.end;) {
       const int pixels = TilePixels(chunk.end - p);
-      *tile++ = {taps, kernels.fill_taps(task, cursor, pixels, taps), pixels};
+      *tile++ = {taps, fill_taps(task, cursor, pixels, taps), pixels};
       Advance(task.source, pixels, cursor);
       taps += layout.taps;
       p += pixels;
