@@ -2,11 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <string>
 
 #include "engine/kernels/kernels.h"
 #include "tests/engine/kernels/conv_tester.h"
+#include "tests/testing/required_isa.h"
 
 namespace tern {
 namespace {
@@ -37,13 +37,8 @@ class ConvEquality : public ::testing::TestWithParam<NamedKernel> {
   const ConvKernel& kernel() const { return *GetParam().kernel; }
 
   void SetUp() override {
-    const std::string table(GetParam().table->name);
-    if (GetParam().table->is_supported()) return;
-    // CI names the table that its machines must be able to run.
-    const char* required = std::getenv("TERN_REQUIRE_ISA");
-    ASSERT_FALSE(required != nullptr && table == required)
-        << "this CPU lacks " << table << ", TERN_REQUIRE_ISA asks for it";
-    GTEST_SKIP() << "this CPU lacks " << table;
+    SkipUnlessSupported(GetParam().table->name,
+                        GetParam().table->is_supported());
   }
 
   void ExpectEqual(const ConvTester& tester) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/kernels/kernels.h"
+#include "tests/testing/required_isa.h"
 
 namespace tern {
 namespace {
@@ -16,9 +17,7 @@ namespace {
 class EpilogueOf : public ::testing::TestWithParam<const KernelTable*> {
  protected:
   void SetUp() override {
-    if (!GetParam()->is_supported()) {
-      GTEST_SKIP() << "this CPU lacks " << GetParam()->name;
-    }
+    SkipUnlessSupported(GetParam()->name, GetParam()->is_supported());
   }
 
   template <typename T>

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/kernels/kernels.h"
+#include "tests/testing/required_isa.h"
 
 namespace tern {
 namespace {
@@ -14,9 +15,7 @@ namespace {
 class PoolOf : public ::testing::TestWithParam<const KernelTable*> {
  protected:
   void SetUp() override {
-    if (!GetParam()->is_supported()) {
-      GTEST_SKIP() << "this CPU lacks " << GetParam()->name;
-    }
+    SkipUnlessSupported(GetParam()->name, GetParam()->is_supported());
   }
 };
 

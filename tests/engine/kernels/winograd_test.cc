@@ -11,6 +11,7 @@
 #include "engine/kernels/winograd_pieces.h"
 #include "gtest/gtest.h"
 #include "tests/engine/kernels/conv_case.h"
+#include "tests/testing/required_isa.h"
 
 namespace tern {
 namespace {
@@ -165,8 +166,7 @@ const Candidate kCandidates[] = {
 class WinogradTest : public ::testing::TestWithParam<Candidate> {
  protected:
   void SetUp() override {
-    if (!GetParam().supported())
-      GTEST_SKIP() << "this CPU lacks " << GetParam().name;
+    SkipUnlessSupported(GetParam().name, GetParam().supported());
   }
 
   void Check(const ConvCase& c, int threads = 1) {
