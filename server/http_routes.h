@@ -1,4 +1,5 @@
-// The HTTP door's pages: /metrics, /healthz/live, /healthz/ready.
+// The HTTP door's pages: /metrics, /healthz/live, /healthz/ready, and those of
+// HttpApi.
 
 #ifndef TERN_SERVER_HTTP_ROUTES_H_
 #define TERN_SERVER_HTTP_ROUTES_H_
@@ -6,6 +7,7 @@
 #include <functional>
 
 #include "server/http/router.h"
+#include "server/http_api.h"
 #include "server/metrics.h"
 
 namespace tern::server {
@@ -14,6 +16,8 @@ namespace tern::server {
 struct HttpSources {
   const Metrics* metrics = nullptr;
   std::function<bool()> ready;
+  // Null while models are being loaded: 503.
+  std::function<HttpApi*()> api;
 };
 
 Router MakeRoutes(HttpSources sources);

@@ -11,6 +11,7 @@
 #include "nlohmann/json.hpp"
 #include "server/health_service.h"
 #include "server/http/http_server.h"
+#include "server/http_api.h"
 #include "server/http_routes.h"
 #include "server/inference_service.h"
 #include "server/logging.h"
@@ -88,6 +89,9 @@ class Server::Impl {
   std::unique_ptr<Classifier> classifier_;
   std::unique_ptr<InferenceService> inference_service_;
   std::unique_ptr<RepositoryService> repository_service_;
+  std::unique_ptr<HttpApi> api_;
+  // api_ once it is there: HTTP serves before.
+  std::atomic<HttpApi*> api_ready_{nullptr};
   std::unique_ptr<HttpServer> http_;
   std::unique_ptr<RpcServer> rpc_;
   std::string grpc_address_;
@@ -121,6 +125,7 @@ absl::Status Server::Impl::StartHttp() {
   HttpSources sources;
   sources.metrics = metrics_.get();
   sources.ready = [this] { return ready_.load(); };
+  sources.api = [this] { return api_ready_.load(); };
   TERN_ASSIGN_OR_RETURN(
       http_,
       HttpServer::Start(address, MakeRoutes(std::move(sources)), http_options));
@@ -149,6 +154,9 @@ absl::Status Server::Impl::StartServing() {
   TERN_RETURN_IF_ERROR(manager_->Start());
   classifier_ = std::make_unique<Classifier>(
       MakeClassifierOptions(options_), manager_.get(), batcher_.get(), &clock_);
+  api_ = std::make_unique<HttpApi>(classifier_.get(), manager_.get(),
+                                   metrics_.get());
+  api_ready_ = api_.get();
   metrics_->SetGaugeSource([this] { return Gauges(); });
   return absl::OkStatus();
 }
