@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -269,8 +270,17 @@ Command AddTrain(CLI::App& app, const std::atomic<bool>& stop) {
   AddThreadsOption(sub, &o.threads);
   sub->add_flag("--json", command->json, "Print the result as JSON");
   return {sub,
-          [command] {
+          [command, sub] {
             TrainOptions& options = command->options;
+            // Short runs: these defaults shrink with the run.
+            if (sub->count("--warmup_epochs") == 0) {
+              options.rate.warmup_epochs =
+                  std::min(options.rate.warmup_epochs, options.epochs / 4.0);
+            }
+            if (sub->count("--float_epochs") == 0) {
+              options.float_epochs =
+                  std::min(options.float_epochs, options.epochs / 2);
+            }
             if (options.checkpoint.empty()) {
               options.checkpoint = absl::StrCat(options.output, ".checkpoint");
             }

@@ -48,7 +48,7 @@ struct RateOptions {
   Schedule schedule = Schedule::kCosine;
   double rate = 0.1;
   // The rate grows linearly from nothing over these epochs.
-  double warmup_epochs = 0;
+  double warmup_epochs = 1;
 };
 
 // Rate at `progress` of `epochs`, in [0, epochs), which counts epochs, with

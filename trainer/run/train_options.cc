@@ -56,11 +56,9 @@ absl::Status CheckTrainOptions(const TrainOptions& options) {
   TERN_RETURN_IF_ERROR(Within("weight_decay", options.sgd.weight_decay, 0, 1));
   TERN_RETURN_IF_ERROR(
       Within("label_smoothing", options.label_smoothing, 0, 0.9));
-  // Ranges need one epoch of float activations, u8 at least one to train in.
-  if (options.activations == Activations::kU8 && options.epochs > 1) {
-    TERN_RETURN_IF_ERROR(
-        Within("float_epochs", options.float_epochs, 0, options.epochs - 1));
-  }
+  // u8 activations need an epoch to train in.
+  TERN_RETURN_IF_ERROR(
+      Within("float_epochs", options.float_epochs, 0, options.epochs - 1));
   return Within("threads", options.threads, 1, 256);
 }
 

@@ -38,7 +38,7 @@ struct TrainOptions {
   std::string data;
   std::string augmentation = "auto";
   std::uint64_t seed = 1;
-  int epochs = 40;
+  int epochs = 32;
   // Pictures in a step, and the parts it is computed in. Batch norm takes its
   // statistics from one part, so `shards` changes the result.
   int batch = 128;
@@ -49,7 +49,7 @@ struct TrainOptions {
   SgdOptions sgd;
   double label_smoothing = 0.0;
   // Activations stay float in the first epochs, while their ranges settle.
-  int float_epochs = 1;
+  int float_epochs = 2;
 
   // Performance and files.
   int threads = 1;

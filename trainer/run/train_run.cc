@@ -85,7 +85,7 @@ int TrainRun::StepsPerEpoch() const {
 
 bool TrainRun::EpochIsEligible(int epoch) const {
   return options_.activations == Activations::kFloat ||
-         epoch >= std::min(options_.float_epochs, options_.epochs - 1);
+         epoch >= options_.float_epochs;
 }
 
 void TrainRun::SetActivationsFor(int epoch) {
