@@ -74,6 +74,7 @@ inline TrainOptions SyntheticOptions() {
   options.network = SyntheticNetwork();
   options.augmentation = "none";
   options.epochs = 2;
+  options.float_epochs = 1;
   options.batch = 32;
   options.shards = 2;
   options.validation = 72;
