@@ -6,9 +6,11 @@
 namespace tern {
 namespace {
 
-// Tap tables and copied bands should leave room in the first-level cache.
+// Tap tables and gathered runs should leave room in the first-level cache.
 constexpr std::size_t kTapTableBytes = 16 << 10;
-constexpr std::size_t kBandBytes = 24 << 10;
+constexpr std::size_t kGatheredBytes = 24 << 10;
+// What the copy of a window's last row may write too much.
+constexpr std::size_t kGatherSlack = 31;
 
 std::size_t RoundUp64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -18,9 +20,8 @@ bool HasPadding(const ConvGeometry& g) {
          (g.out_w - 1) * g.stride_w + g.kernel_w - g.pad_left > g.in_w;
 }
 
-// Runs of a multiple of 16 bytes waste nothing; long ones waste little.
-bool UsesWholeRows(const ConvGeometry& g) {
-  return g.kernel_w > 1 && g.in_c % 16 != 0 && g.in_c < 64;
+bool Gathers(const ConvGeometry& g) {
+  return g.kernel_h * g.kernel_w > 1 && g.in_c < 16;
 }
 
 void SetPieces(const ConvGeometry& g, int batch, int threads,
@@ -36,30 +37,28 @@ void SetPieces(const ConvGeometry& g, int batch, int threads,
   }
 }
 
-void SetScratch(const ConvGeometry& g, std::size_t unpacked_bytes,
-                DirectLayout& layout) {
+void SetScratch(std::size_t unpacked_bytes, DirectLayout& layout) {
   const std::size_t taps = layout.taps * sizeof(DirectTap);
-  layout.chunk_tiles = static_cast<int>(
-      std::clamp<std::size_t>(kTapTableBytes / taps, 1, kDirectMaxChunkTiles));
+  std::size_t tiles = kTapTableBytes / taps;
+  if (layout.gathers) {
+    layout.gathered_bytes = RoundUp64(layout.run + kGatherSlack);
+    tiles = kGatheredBytes / (kDirectTilePixels * layout.gathered_bytes);
+  }
+  layout.chunk_tiles =
+      static_cast<int>(std::clamp<std::size_t>(tiles, 1, kDirectMaxChunkTiles));
   layout.pad_offset = taps * layout.chunk_tiles;
   layout.tile_offset =
       layout.pad_offset + RoundUp64(layout.run) + kOverreadBytes;
   layout.unpacked_offset = layout.tile_offset + kDirectTilePixels *
                                                     kDirectBlockFilters *
                                                     sizeof(std::int32_t);
-  layout.copy_offset = layout.unpacked_offset + RoundUp64(unpacked_bytes);
-  layout.scratch_bytes = layout.copy_offset;
-  if (!layout.copies) return;
-  layout.copied_row_bytes =
-      std::size_t{1} * ((g.out_w - 1) * g.stride_w + g.kernel_w) * g.in_c;
-  const std::size_t rows = kBandBytes / layout.copied_row_bytes;
-  const auto overlap = static_cast<std::size_t>(g.kernel_h - 1);
-  layout.band_rows = static_cast<int>(std::clamp<std::size_t>(
-      rows > overlap ? (rows - overlap) / g.stride_h : 1, 1, g.out_h));
-  const std::size_t band_inputs =
-      std::size_t{1} * (layout.band_rows - 1) * g.stride_h + g.kernel_h;
-  layout.scratch_bytes +=
-      RoundUp64(band_inputs * layout.copied_row_bytes) + kOverreadBytes;
+  layout.gathered_offset = layout.unpacked_offset + RoundUp64(unpacked_bytes);
+  layout.scratch_bytes = layout.gathered_offset;
+  if (layout.gathers) {
+    layout.scratch_bytes +=
+        layout.chunk_tiles * kDirectTilePixels * layout.gathered_bytes +
+        kGatherSlack;
+  }
 }
 
 }  // namespace
@@ -67,17 +66,16 @@ void SetScratch(const ConvGeometry& g, std::size_t unpacked_bytes,
 DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads,
                               std::size_t unpacked_bytes) {
   DirectLayout layout;
-  layout.whole_rows = UsesWholeRows(g);
-  layout.copies = layout.whole_rows && HasPadding(g);
-  layout.padded = !layout.whole_rows && HasPadding(g);
-  layout.taps = layout.whole_rows ? g.kernel_h : g.kernel_h * g.kernel_w;
-  layout.run = layout.whole_rows ? g.kernel_w * g.in_c : g.in_c;
+  layout.gathers = Gathers(g);
+  layout.padded = HasPadding(g);
+  layout.taps = layout.gathers ? 1 : g.kernel_h * g.kernel_w;
+  layout.run = layout.gathers ? g.kernel_h * g.kernel_w * g.in_c : g.in_c;
   layout.steps = (layout.run + 3) / 4;
   layout.groups = (layout.steps + 3) / 4;
   layout.blocks = (g.filters + kDirectBlockFilters - 1) / kDirectBlockFilters;
   layout.block_bytes = std::size_t{1} * layout.taps * layout.groups * 4 * 64;
   SetPieces(g, batch, threads, layout);
-  SetScratch(g, unpacked_bytes, layout);
+  SetScratch(unpacked_bytes, layout);
   return layout;
 }
 

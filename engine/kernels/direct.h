@@ -4,10 +4,9 @@
 //
 // The k-loop runs over taps and, within a tap, over runs of input bytes that
 // lie next to each other, 4 at a time (a step). A tap is normally one kernel
-// position, its run the channels of one pixel. Where that run is short and
-// awkward (first layers with 1 or 3 channels), a tap is a whole kernel row and
-// its run the row's kernel_w * in_c bytes; padding is then made real by copying
-// input rows into scratch first.
+// position, its run the channels of one pixel. Where there are few channels
+// (first layers have 1 or 3), that would waste most of each step: then what all
+// taps of an output pixel read is gathered into one run, padding included.
 //
 // Packed weights, outermost first:
 //
@@ -35,9 +34,8 @@ inline constexpr int kDirectTilePixels = 6;
 inline constexpr int kDirectMaxChunkTiles = 16;
 
 struct DirectLayout {
-  bool whole_rows = false;  // a tap is a kernel row
-  bool copies = false;      // input rows are copied, padding included
-  bool padded = false;      // taps may lie outside of what is read
+  bool gathers = false;  // one tap, whose run is gathered
+  bool padded = false;   // taps may lie outside of the input
   int taps = 0;
   int run = 0;                  // bytes of a tap
   int steps = 0;                // of 4 bytes, in a tap
@@ -49,14 +47,12 @@ struct DirectLayout {
   int block_pieces = 1;
   // Register tiles whose tap tables are made together.
   int chunk_tiles = 1;
-  // Output rows whose input is copied together, and the bytes of a copied row.
-  int band_rows = 0;
-  std::size_t copied_row_bytes = 0;
+  std::size_t gathered_bytes = 0;  // from one pixel's gathered run to the next
   // Offsets into a task's scratch. The tap tables come first.
   std::size_t pad_offset = 0;
   std::size_t tile_offset = 0;
   std::size_t unpacked_offset = 0;
-  std::size_t copy_offset = 0;
+  std::size_t gathered_offset = 0;
   std::size_t scratch_bytes = 0;
 };
 
@@ -78,16 +74,7 @@ struct DirectTile {
   int pixels;
 };
 
-// Where pixels come from: the input tensor, or a copied band of it.
-struct DirectSource {
-  const std::uint8_t* base;
-  std::ptrdiff_t pixel_bytes, row_bytes, image_bytes;
-  int height, width;
-  int pad_top, pad_left;
-  int out_h, out_w;
-};
-
-// An output pixel of a source.
+// An output pixel.
 struct DirectCursor {
   std::ptrdiff_t image;
   int y, x;
@@ -98,21 +85,34 @@ struct DirectTask {
   const ConvCall* call;
   const ConvGeometry* g;
   DirectLayout layout;
-  DirectSource source;
+  // From one input row, image to the next.
+  std::ptrdiff_t row_bytes, image_bytes;
   int first_block, end_block;
   DirectTap* taps;
-  std::uint8_t* pad;       // what padding reads
+  std::uint8_t* pad;       // a run of padding
   std::int32_t* sums;      // of one tile
   std::uint8_t* unpacked;  // weights
-  std::uint8_t* copy;      // input rows
+  std::uint8_t* gathered;  // runs of a chunk's pixels
 };
 
-// Neighbouring output pixels [first, end) of a task's source, whose tap tables
-// are made together; in the output tensor the first is `out_first`.
+// Neighbouring output pixels [first, end), whose tap tables are made together.
 struct DirectChunk {
   int first, end;
-  std::size_t out_first;
   DirectTile tile[kDirectMaxChunkTiles];
+};
+
+// Windows of a whole tile, side by side and inside the input: copies `rows`
+// rows of `bytes` bytes for each pixel, and up to 31 bytes of what follows
+// them, which the next row overwrites.
+struct DirectWindows {
+  int pixels;  // at most kDirectTilePixels
+  const std::uint8_t* from;
+  std::ptrdiff_t step;       // from one pixel's window to the next
+  std::ptrdiff_t row_bytes;  // from one input row to the next
+  int rows;
+  std::size_t bytes;
+  std::uint8_t* to;
+  std::size_t stride;  // from one pixel's run to the next
 };
 
 // What an instruction set brings.
@@ -122,6 +122,7 @@ struct DirectMicroKernels {
   // where padding is zero.
   int (*fill_taps)(const DirectTask&, const DirectCursor& first, int pixels,
                    DirectTap* taps);
+  void (*gather)(const DirectWindows& windows);
   // All tiles of a chunk times one block of 64 filters, to the output.
   void (*run_block)(const DirectTask&, const DirectChunk&, int block);
 };
@@ -129,9 +130,21 @@ struct DirectMicroKernels {
 void RunDirect(const ConvCall& call, const DirectLayout& layout, int task,
                std::byte* scratch, const DirectMicroKernels& kernels);
 
-// fill_taps for any instruction set.
+// The next pixel but `pixels`.
+void AdvanceDirect(const ConvGeometry& g, int pixels, DirectCursor& cursor);
+
+// fill_taps for any instruction set; for kernels of one tap that is never
+// padding; for layers that gather, where `gathered` has room for the tile.
 int FillDirectTaps(const DirectTask& task, const DirectCursor& first,
                    int pixels, DirectTap* taps);
+int FillOneDirectTap(const DirectTask& task, const DirectCursor& first,
+                     int pixels, DirectTap* taps);
+int GatherDirectTap(const DirectTask& task, const DirectMicroKernels& kernels,
+                    const DirectCursor& first, int pixels,
+                    std::uint8_t* gathered, DirectTap* taps);
+
+// gather for CPUs with AVX2.
+void GatherWindowsAvx2(const DirectWindows& windows);
 
 // Members of ConvKernel.
 bool DirectApplies(const ConvGeometry& g, const std::int8_t* codes);

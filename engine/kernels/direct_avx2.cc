@@ -204,9 +204,8 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
     const int k = block * kDirectBlockFilters + kVectorFilters * v;
     const int rest = task.g->filters - k;
     const int count = rest < kVectorFilters ? rest : kVectorFilters;
-    std::size_t pixel = chunk.out_first;
-    const std::size_t end =
-        pixel + static_cast<std::size_t>(chunk.end - chunk.first);
+    auto pixel = static_cast<std::size_t>(chunk.first);
+    const auto end = static_cast<std::size_t>(chunk.end);
     for (const DirectTile* tile = chunk.tile; pixel < end; ++tile) {
       Choose(tile->pixels)(*tile, layout.steps, task.unpacked, task.sums);
       WriteTile(task, pixel, tile->pixels, k, count);
@@ -215,7 +214,8 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   }
 }
 
-constexpr DirectMicroKernels kMicroKernels = {FillDirectTaps, RunBlock};
+constexpr DirectMicroKernels kMicroKernels = {FillDirectTaps, GatherWindowsAvx2,
+                                              RunBlock};
 
 DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
   const DirectLayout layout = MakeDirectLayout(g, 1, 1);
@@ -246,6 +246,29 @@ double PredictedNs(const ConvGeometry& g, int batch) {
 }
 
 }  // namespace
+
+void GatherWindowsAvx2(const DirectWindows& windows) {
+  const DirectWindows w = windows;
+  const auto pixel = [&w](int m, std::ptrdiff_t from, std::ptrdiff_t to) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(
+                            w.to + w.stride * static_cast<std::size_t>(m) + to),
+                        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(
+                            w.from + w.step * m + from)));
+  };
+  const auto bytes = static_cast<std::ptrdiff_t>(w.bytes);
+  for (int row = 0; row < w.rows; ++row) {
+    for (std::ptrdiff_t i = 0; i < bytes; i += 32) {
+      const std::ptrdiff_t from = row * w.row_bytes + i;
+      const std::ptrdiff_t to = row * bytes + i;
+      if (w.pixels < kDirectTilePixels) {
+        for (int m = 0; m < w.pixels; ++m) pixel(m, from, to);
+        continue;
+      }
+#pragma GCC unroll 6
+      for (int m = 0; m < kDirectTilePixels; ++m) pixel(m, from, to);
+    }
+  }
+}
 
 extern const ConvKernel kDirectAvx2 = {
     "direct",          DirectApplies, DirectFusesMaxPool,

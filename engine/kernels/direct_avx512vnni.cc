@@ -297,26 +297,24 @@ struct Corners {
 };
 
 // Anywhere, even where a row or an image ends among the pixels.
-Corners ScatteredCorners(const DirectSource& s, const ConvGeometry& g,
-                         const DirectCursor& first) {
+Corners ScatteredCorners(const DirectTask& task, const DirectCursor& first) {
+  const ConvGeometry& g = *task.g;
   std::int64_t address[kDirectTilePixels];
   std::int64_t y[kDirectTilePixels];
   std::int64_t x[kDirectTilePixels];
-  int out_x = first.x;
-  int out_y = first.y;
-  std::ptrdiff_t image = first.image;
+  DirectCursor at = first;
 #pragma GCC unroll 6
   for (int m = 0; m < kDirectTilePixels; ++m) {
-    y[m] = std::int64_t{1} * out_y * g.stride_h - s.pad_top;
-    x[m] = std::int64_t{1} * out_x * g.stride_w - s.pad_left;
-    address[m] = reinterpret_cast<std::intptr_t>(s.base) +
-                 image * s.image_bytes + y[m] * s.row_bytes +
-                 x[m] * s.pixel_bytes;
-    if (++out_x < s.out_w) continue;
-    out_x = 0;
-    if (++out_y < s.out_h) continue;
-    out_y = 0;
-    ++image;
+    y[m] = std::int64_t{1} * at.y * g.stride_h - g.pad_top;
+    x[m] = std::int64_t{1} * at.x * g.stride_w - g.pad_left;
+    address[m] = reinterpret_cast<std::intptr_t>(task.call->input) +
+                 at.image * task.image_bytes + y[m] * task.row_bytes +
+                 x[m] * g.in_c;
+    if (++at.x < g.out_w) continue;
+    at.x = 0;
+    if (++at.y < g.out_h) continue;
+    at.y = 0;
+    ++at.image;
   }
   // Not through memory: a load cannot forward from several stores.
   const auto load = [](const std::int64_t(&v)[kDirectTilePixels]) {
@@ -325,25 +323,22 @@ Corners ScatteredCorners(const DirectSource& s, const ConvGeometry& g,
   return {load(address), load(y), load(x)};
 }
 
-Corners CornersOf(const DirectSource& s, const ConvGeometry& g,
-                  const DirectCursor& first, int pixels) {
-  const bool one_row = first.x + pixels <= s.out_w;
-  const bool one_pixel_images = s.out_w == 1 && s.out_h == 1;
-  if (!one_row && !one_pixel_images) return ScatteredCorners(s, g, first);
-  const std::int64_t y = std::int64_t{1} * first.y * g.stride_h - s.pad_top;
-  const std::int64_t x = std::int64_t{1} * first.x * g.stride_w - s.pad_left;
-  const std::int64_t address = reinterpret_cast<std::intptr_t>(s.base) +
-                               first.image * s.image_bytes + y * s.row_bytes +
-                               x * s.pixel_bytes;
-  const std::int64_t dx = one_pixel_images ? 0 : g.stride_w;
-  const std::int64_t step =
-      one_pixel_images ? s.image_bytes : dx * s.pixel_bytes;
+Corners CornersOf(const DirectTask& task, const DirectCursor& first,
+                  int pixels) {
+  const ConvGeometry& g = *task.g;
+  if (first.x + pixels > g.out_w) return ScatteredCorners(task, first);
+  const std::int64_t y = std::int64_t{1} * first.y * g.stride_h - g.pad_top;
+  const std::int64_t x = std::int64_t{1} * first.x * g.stride_w - g.pad_left;
+  const std::int64_t address =
+      reinterpret_cast<std::intptr_t>(task.call->input) +
+      first.image * task.image_bytes + y * task.row_bytes + x * g.in_c;
   const __m512i lane = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
   const auto line = [lane](std::int64_t base, std::int64_t slope) {
     return _mm512_add_epi64(_mm512_set1_epi64(base),
                             _mm512_mullo_epi64(lane, _mm512_set1_epi64(slope)));
   };
-  return {line(address, step), _mm512_set1_epi64(y), line(x, dx)};
+  return {line(address, std::int64_t{1} * g.stride_w * g.in_c),
+          _mm512_set1_epi64(y), line(x, g.stride_w)};
 }
 
 // Lanes whose position + offset lies in [0, size).
@@ -354,15 +349,17 @@ inline __mmask8 Inside(__m512i position, int offset, int size) {
 }
 
 // Where no tap lies in padding.
-void FillInnerTaps(const Corners& corners, const DirectSource& s, int rows,
-                   int columns, DirectTap* taps) {
+void FillInnerTaps(const DirectTask& task, const Corners& corners,
+                   DirectTap* taps) {
+  const ConvGeometry& g = *task.g;
   std::size_t tap = 0;
-  for (int ky = 0; ky < rows; ++ky) {
-    for (int kx = 0; kx < columns; ++kx) {
+  for (int ky = 0; ky < g.kernel_h; ++ky) {
+    for (int kx = 0; kx < g.kernel_w; ++kx) {
+      const std::int64_t offset =
+          ky * task.row_bytes + std::int64_t{1} * kx * g.in_c;
       _mm512_store_si512(
-          &taps[tap], _mm512_add_epi64(corners.address,
-                                       _mm512_set1_epi64(ky * s.row_bytes +
-                                                         kx * s.pixel_bytes)));
+          &taps[tap],
+          _mm512_add_epi64(corners.address, _mm512_set1_epi64(offset)));
       taps[tap].tap = tap;
       ++tap;
     }
@@ -372,11 +369,9 @@ void FillInnerTaps(const Corners& corners, const DirectSource& s, int rows,
 int FillTaps(const DirectTask& task, const DirectCursor& first, int pixels,
              DirectTap* taps) {
   const ConvGeometry& g = *task.g;
-  const DirectSource& s = task.source;
-  const Corners corners = CornersOf(s, g, first, pixels);
-  const int columns = task.layout.whole_rows ? 1 : g.kernel_w;
+  const Corners corners = CornersOf(task, first, pixels);
   if (!task.layout.padded) {
-    FillInnerTaps(corners, s, g.kernel_h, columns, taps);
+    FillInnerTaps(task, corners, taps);
     return task.layout.taps;
   }
   const auto lanes = static_cast<__mmask8>((1 << pixels) - 1);
@@ -385,16 +380,16 @@ int FillTaps(const DirectTask& task, const DirectCursor& first, int pixels,
       _mm512_set1_epi64(reinterpret_cast<std::intptr_t>(task.pad));
   int count = 0;
   for (int ky = 0; ky < g.kernel_h; ++ky) {
-    const __mmask8 row = Inside(corners.y, ky, s.height) & lanes;
-    for (int kx = 0; kx < columns; ++kx) {
-      const __mmask8 inside = Inside(corners.x, kx, s.width) & row;
+    const __mmask8 row = Inside(corners.y, ky, g.in_h) & lanes;
+    for (int kx = 0; kx < g.kernel_w; ++kx) {
+      const __mmask8 inside = Inside(corners.x, kx, g.in_w) & row;
       if (inside == 0 && !keep_all) continue;
       const __m512i address = _mm512_add_epi64(
-          corners.address,
-          _mm512_set1_epi64(ky * s.row_bytes + kx * s.pixel_bytes));
+          corners.address, _mm512_set1_epi64(ky * task.row_bytes +
+                                             std::int64_t{1} * kx * g.in_c));
       _mm512_store_si512(&taps[count],
                          _mm512_mask_mov_epi64(pad, inside, address));
-      taps[count].tap = static_cast<std::size_t>(ky * columns + kx);
+      taps[count].tap = static_cast<std::size_t>(ky * g.kernel_w + kx);
       ++count;
     }
   }
@@ -469,9 +464,8 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
                     filters * element};
   out.kind = KindOf(task, out);
   const MultiplyFunction whole = Choose(kDirectTilePixels, vectors);
-  std::size_t pixel = chunk.out_first;
-  const std::size_t end =
-      pixel + static_cast<std::size_t>(chunk.end - chunk.first);
+  auto pixel = static_cast<std::size_t>(chunk.first);
+  const auto end = static_cast<std::size_t>(chunk.end);
   for (const DirectTile* tile = chunk.tile; pixel < end; ++tile) {
     out.output = static_cast<std::uint8_t*>(task.call->output) +
                  (pixel * filters + k) * element;
@@ -486,7 +480,8 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   }
 }
 
-constexpr DirectMicroKernels kMicroKernels = {FillTaps, RunBlock};
+constexpr DirectMicroKernels kMicroKernels = {FillTaps, GatherWindowsAvx2,
+                                              RunBlock};
 
 DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
   return MakeDirectLayout(g, batch, threads, kFactorBytes);
