@@ -105,7 +105,7 @@ struct DirectChunk {
 // rows of `bytes` bytes for each pixel, and up to 31 bytes of what follows
 // them, which the next row overwrites.
 struct DirectWindows {
-  int pixels;  // at most kDirectTilePixels
+  int pixels;
   const std::uint8_t* from;
   std::ptrdiff_t step;       // from one pixel's window to the next
   std::ptrdiff_t row_bytes;  // from one input row to the next
@@ -134,14 +134,15 @@ void RunDirect(const ConvCall& call, const DirectLayout& layout, int task,
 void AdvanceDirect(const ConvGeometry& g, int pixels, DirectCursor& cursor);
 
 // fill_taps for any instruction set; for kernels of one tap that is never
-// padding; for layers that gather, where `gathered` has room for the tile.
+// padding.
 int FillDirectTaps(const DirectTask& task, const DirectCursor& first,
                    int pixels, DirectTap* taps);
 int FillOneDirectTap(const DirectTask& task, const DirectCursor& first,
                      int pixels, DirectTap* taps);
-int GatherDirectTap(const DirectTask& task, const DirectMicroKernels& kernels,
-                    const DirectCursor& first, int pixels,
-                    std::uint8_t* gathered, DirectTap* taps);
+
+// Gathers the windows of `pixels` output pixels from `first` on.
+void GatherDirect(const DirectTask& task, const DirectMicroKernels& kernels,
+                  const DirectCursor& first, int pixels);
 
 // gather for CPUs with AVX2.
 void GatherWindowsAvx2(const DirectWindows& windows);

@@ -249,24 +249,26 @@ double PredictedNs(const ConvGeometry& g, int batch) {
 
 void GatherWindowsAvx2(const DirectWindows& windows) {
   const DirectWindows w = windows;
-  const auto pixel = [&w](int m, std::ptrdiff_t from, std::ptrdiff_t to) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(
-                            w.to + w.stride * static_cast<std::size_t>(m) + to),
-                        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(
-                            w.from + w.step * m + from)));
-  };
   const auto bytes = static_cast<std::ptrdiff_t>(w.bytes);
-  for (int row = 0; row < w.rows; ++row) {
-    for (std::ptrdiff_t i = 0; i < bytes; i += 32) {
-      const std::ptrdiff_t from = row * w.row_bytes + i;
-      const std::ptrdiff_t to = row * bytes + i;
-      if (w.pixels < kDirectTilePixels) {
-        for (int m = 0; m < w.pixels; ++m) pixel(m, from, to);
-        continue;
-      }
-#pragma GCC unroll 6
-      for (int m = 0; m < kDirectTilePixels; ++m) pixel(m, from, to);
+  const auto copy = [](const std::uint8_t* from, std::uint8_t* to) {
+    _mm256_storeu_si256(
+        reinterpret_cast<__m256i*>(to),
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  };
+  const std::uint8_t* window = w.from;
+  std::uint8_t* run = w.to;
+  for (int m = 0; m < w.pixels; ++m) {
+    const std::uint8_t* from = window;
+    std::uint8_t* to = run;
+    for (int row = 0; row < w.rows; ++row) {
+      copy(from, to);
+      // Most first layers have rows of less than 32 bytes.
+      for (std::ptrdiff_t i = 32; i < bytes; i += 32) copy(from + i, to + i);
+      from += w.row_bytes;
+      to += bytes;
     }
+    window += w.step;
+    run += w.stride;
   }
 }
 

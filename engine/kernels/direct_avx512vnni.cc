@@ -505,7 +505,10 @@ double PredictedNs(const ConvGeometry& g, int batch) {
       (batch * g.out_h * g.out_w + kDirectTilePixels - 1) / kDirectTilePixels);
   const double vectors = (g.filters + 15) / 16;
   const double k_loop = 3.0 * layout.taps * layout.steps * vectors;
-  return tiles * (1.03 * k_loop + 12 * vectors + 4 * layout.taps) / 3.7;
+  const double gathering =
+      layout.gathers ? 30 + 2.5 * kDirectTilePixels * g.kernel_h : 0;
+  return tiles * (1.03 * k_loop + 14 * vectors + 4 * layout.taps + gathering) /
+         3.7;
 }
 
 }  // namespace

@@ -15,23 +15,41 @@ int TilePixels(int left) {
   return left > kDirectTilePixels ? (left + 1) / 2 : left;
 }
 
+// Tiles of a chunk whose windows have been gathered.
+void FillGathered(const DirectTask& task, DirectChunk& chunk) {
+  DirectTap* taps = task.taps;
+  const std::uint8_t* gathered = task.gathered;
+  DirectTile* tile = chunk.tile;
+  for (int left = chunk.end - chunk.first; left > 0;) {
+    const int pixels = TilePixels(left);
+    taps->tap = 0;
+    for (int m = 0; m < pixels; ++m) {
+      taps->pixel[m] = gathered;
+      gathered += task.layout.gathered_bytes;
+    }
+    *tile++ = {taps++, 1, pixels};
+    left -= pixels;
+  }
+}
+
 // Makes the tap tables of a chunk.
 void FillChunk(const DirectTask& task, const DirectMicroKernels& kernels,
                DirectCursor& cursor, DirectChunk& chunk) {
   const DirectLayout& layout = task.layout;
+  if (layout.gathers) {
+    const int pixels = chunk.end - chunk.first;
+    GatherDirect(task, kernels, cursor, pixels);
+    AdvanceDirect(*task.g, pixels, cursor);
+    return FillGathered(task, chunk);
+  }
   const auto fill_taps =
       layout.taps == 1 && !layout.padded ? FillOneDirectTap : kernels.fill_taps;
   DirectTap* taps = task.taps;
-  std::uint8_t* gathered = task.gathered;
   DirectTile* tile = chunk.tile;
   for (int p = chunk.first; p < chunk.end;) {
     const int pixels = TilePixels(chunk.end - p);
-    const int count = layout.gathers ? GatherDirectTap(task, kernels, cursor,
-                                                       pixels, gathered, taps)
-                                     : fill_taps(task, cursor, pixels, taps);
-    *tile++ = {taps, count, pixels};
+    *tile++ = {taps, fill_taps(task, cursor, pixels, taps), pixels};
     AdvanceDirect(*task.g, pixels, cursor);
-    gathered += layout.gathered_bytes * static_cast<std::size_t>(pixels);
     taps += layout.taps;
     p += pixels;
   }

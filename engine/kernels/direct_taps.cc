@@ -103,41 +103,28 @@ int FillOneDirectTap(const DirectTask& task, const DirectCursor& first,
   return 1;
 }
 
-int GatherDirectTap(const DirectTask& task, const DirectMicroKernels& kernels,
-                    const DirectCursor& first, int pixels,
-                    std::uint8_t* gathered, DirectTap* taps) {
+void GatherDirect(const DirectTask& task, const DirectMicroKernels& kernels,
+                  const DirectCursor& first, int pixels) {
   const ConvGeometry& g = *task.g;
   const std::size_t stride = task.layout.gathered_bytes;
-  DirectWindows windows = {0,
-                           nullptr,
-                           std::ptrdiff_t{1} * g.stride_w * g.in_c,
-                           task.row_bytes,
-                           g.kernel_h,
-                           std::size_t{1} * g.kernel_w * g.in_c,
-                           nullptr,
-                           stride};
-  taps->tap = 0;
-  for (int m = 0; m < pixels; ++m) {
-    taps->pixel[m] = gathered + stride * static_cast<std::size_t>(m);
-  }
+  std::uint8_t* gathered = task.gathered;
   DirectCursor at = first;
-  for (int done = 0; done < pixels;) {
+  while (pixels > 0) {
     const Corner corner = CornerOf(task, at);
-    const int inner = InnerPixels(g, corner, at.x, pixels - done);
+    const int inner = InnerPixels(g, corner, at.x, pixels);
     if (inner > 0) {
-      windows.pixels = inner;
-      windows.from = corner.address;
-      windows.to = gathered;
-      kernels.gather(windows);
+      kernels.gather({inner, corner.address,
+                      std::ptrdiff_t{1} * g.stride_w * g.in_c, task.row_bytes,
+                      g.kernel_h, std::size_t{1} * g.kernel_w * g.in_c,
+                      gathered, stride});
     } else {
       GatherWindow(task, corner, gathered);
     }
     const int taken = std::max(inner, 1);
-    done += taken;
+    pixels -= taken;
     gathered += stride * static_cast<std::size_t>(taken);
     AdvanceDirect(g, taken, at);
   }
-  return 1;
 }
 
 int FillDirectTaps(const DirectTask& task, const DirectCursor& first,
