@@ -91,25 +91,13 @@ void Print(const EvaluateCommand& command, const nlohmann::json& result) {
   }
 }
 
-absl::Status Run(const EvaluateCommand& command) {
-  TERN_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
-                        LoadModel(command.model, command.isa));
-  TERN_ASSIGN_OR_RETURN(const Dataset data,
-                        LoadDataset(command.data, command.split));
-  TERN_RETURN_IF_ERROR(CheckDataFits(data, model->input(), model->classes()));
-  ThreadPool pool(command.threads);
-  const bool use_float = command.activations == "float";
-  const auto start = std::chrono::steady_clock::now();
-  TERN_ASSIGN_OR_RETURN(const std::vector<float> logits,
-                        use_float ? FloatLogits(command, data, pool)
-                                  : U8Logits(command, *model, data, pool));
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
-          .count();
+nlohmann::json Describe(const EvaluateCommand& command, const Model& model,
+                        const Dataset& data, const std::vector<float>& logits,
+                        double seconds) {
   const Accuracy accuracy = MeasureAccuracy(logits, data.labels);
-  nlohmann::json result = {
+  return {
       {"model", command.model},
-      {"digest", model->digest()},
+      {"digest", model.digest()},
       {"dataset", data.name},
       {"images", accuracy.images},
       {"top1", accuracy.top1_rate()},
@@ -118,13 +106,32 @@ absl::Status Run(const EvaluateCommand& command) {
       {"logits_sha256",
        Sha256::Hex(Sha256::Of(logits.data(), AsBytes(logits).size()))},
       {"activations", command.activations},
-      {"isa", use_float ? "onednn_f32"
-                        : std::string(KernelTableName(model->kernels()))},
+      {"isa", command.activations == "float"
+                  ? "onednn_f32"
+                  : std::string(KernelTableName(model.kernels()))},
       {"threads", command.threads},
       {"batch", command.batch},
       {"seconds", seconds},
       {"images_per_second", static_cast<double>(data.images()) / seconds},
   };
+}
+
+absl::Status Run(const EvaluateCommand& command) {
+  TERN_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
+                        LoadModel(command.model, command.isa));
+  TERN_ASSIGN_OR_RETURN(const Dataset data,
+                        LoadDataset(command.data, command.split));
+  TERN_RETURN_IF_ERROR(CheckDataFits(data, model->input(), model->classes()));
+  ThreadPool pool(command.threads);
+  const auto start = std::chrono::steady_clock::now();
+  TERN_ASSIGN_OR_RETURN(const std::vector<float> logits,
+                        command.activations == "float"
+                            ? FloatLogits(command, data, pool)
+                            : U8Logits(command, *model, data, pool));
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
+  nlohmann::json result = Describe(command, *model, data, logits, seconds);
   if (command.compare) {
     TERN_ASSIGN_OR_RETURN(const std::vector<float> reference,
                           FloatLogits(command, data, pool));

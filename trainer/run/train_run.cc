@@ -6,9 +6,7 @@
 #include <cmath>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "engine/base/status_macros.h"
 #include "trainer/run/evaluation.h"
 
@@ -254,7 +252,7 @@ absl::Status TrainRun::Save() {
   return WriteCheckpoint(options_.checkpoint, checkpoint);
 }
 
-absl::Status TrainRun::Restore(const Checkpoint& checkpoint) {
+absl::Status TrainRun::CheckSameRun(const Checkpoint& checkpoint) const {
   for (const auto& [name, value] : description_) {
     const auto it = checkpoint.run.find(name);
     const std::string was = it == checkpoint.run.end() ? "" : it->second;
@@ -264,26 +262,42 @@ absl::Status TrainRun::Restore(const Checkpoint& checkpoint) {
                                        "', not '", value, "'"));
     }
   }
-  std::map<std::string, absl::Span<float>> into;
+  const bool in_range =
+      checkpoint.epoch >= 0 && checkpoint.epoch <= options_.epochs &&
+      checkpoint.step >= 0 && checkpoint.step <= StepsPerEpoch() &&
+      checkpoint.best_epoch < checkpoint.epoch &&
+      checkpoint.history.size() == static_cast<std::size_t>(checkpoint.epoch);
+  if (in_range) return absl::OkStatus();
+  return NotOfThisRun(absl::StrCat(options_.checkpoint, " is incomplete"));
+}
+
+std::map<std::string, absl::Span<float>> TrainRun::RestorableTensors() {
+  std::map<std::string, absl::Span<float>> tensors;
   for (const StateTensor& tensor : network_->State()) {
-    into.emplace(absl::StrCat("state/", tensor.name), tensor.values);
+    tensors.emplace(absl::StrCat("state/", tensor.name), tensor.values);
   }
   const std::vector<Parameter*> parameters = network_->Parameters();
+  const std::vector<absl::Span<float>> velocities = sgd_->Velocities();
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    into.emplace(absl::StrCat("velocity/", parameters[i]->name),
-                 sgd_->Velocities()[i]);
+    tensors.emplace(absl::StrCat("velocity/", parameters[i]->name),
+                    velocities[i]);
   }
+  for (CheckpointTensor& tensor : best_) {
+    tensors.emplace(absl::StrCat("best/", tensor.name),
+                    absl::MakeSpan(tensor.values));
+  }
+  return tensors;
+}
+
+absl::Status TrainRun::Restore(const Checkpoint& checkpoint) {
+  TERN_RETURN_IF_ERROR(CheckSameRun(checkpoint));
   best_.clear();
   if (checkpoint.best_epoch >= 0) {
     for (const StateTensor& tensor : network_->State()) {
       best_.push_back({tensor.name, std::vector<float>(tensor.values.size())});
     }
-    for (CheckpointTensor& tensor : best_) {
-      into.emplace(absl::StrCat("best/", tensor.name),
-                   absl::MakeSpan(tensor.values));
-    }
   }
-  std::size_t filled = 0;
+  std::map<std::string, absl::Span<float>> into = RestorableTensors();
   for (const CheckpointTensor& tensor : checkpoint.tensors) {
     const auto it = into.find(tensor.name);
     if (it == into.end() || it->second.size() != tensor.values.size()) {
@@ -291,15 +305,11 @@ absl::Status TrainRun::Restore(const Checkpoint& checkpoint) {
                                        tensor.name, "' does not fit"));
     }
     std::copy(tensor.values.begin(), tensor.values.end(), it->second.begin());
-    ++filled;
+    into.erase(it);
   }
-  const bool in_range =
-      checkpoint.epoch >= 0 && checkpoint.epoch <= options_.epochs &&
-      checkpoint.step >= 0 && checkpoint.step <= StepsPerEpoch() &&
-      checkpoint.best_epoch < checkpoint.epoch &&
-      checkpoint.history.size() == static_cast<std::size_t>(checkpoint.epoch);
-  if (filled != into.size() || !in_range) {
-    return NotOfThisRun(absl::StrCat(options_.checkpoint, " is incomplete"));
+  if (!into.empty()) {
+    return NotOfThisRun(absl::StrCat(options_.checkpoint, ": tensor '",
+                                     into.begin()->first, "' is missing"));
   }
   epoch_ = checkpoint.epoch;
   step_ = checkpoint.step;

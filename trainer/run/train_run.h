@@ -75,6 +75,9 @@ class TrainRun {
   void SetActivationsFor(int epoch);
   absl::Status Save();
   absl::Status Restore(const Checkpoint& checkpoint);
+  absl::Status CheckSameRun(const Checkpoint& checkpoint) const;
+  // What a checkpoint fills, by its name there.
+  std::map<std::string, absl::Span<float>> RestorableTensors();
   int StepsPerEpoch() const;
 
   const TrainOptions options_;
