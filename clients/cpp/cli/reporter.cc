@@ -1,6 +1,7 @@
 #include "clients/cpp/cli/reporter.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -79,8 +80,8 @@ class TextReporter final : public Reporter {
       width = std::max(width, NameOf(score).size());
     }
     for (const v1::ClassScore& score : result.classes()) {
-      const auto bar =
-          static_cast<std::size_t>(score.probability() * kBarWidth + 0.5);
+      const auto bar = static_cast<std::size_t>(
+          std::lround(score.probability() * static_cast<double>(kBarWidth)));
       right.push_back(absl::StrFormat(
           "%-*s %6.2f %% %s", static_cast<int>(width), NameOf(score),
           100 * score.probability(), std::string(bar, '#')));
