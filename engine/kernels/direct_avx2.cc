@@ -237,9 +237,9 @@ void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
 // on a Zen 5 core at 3.7 GHz.
 double PredictedNs(const ConvGeometry& g, int batch) {
   const DirectLayout layout = MakeDirectLayout(g, batch, 1);
-  const double tiles = static_cast<double>(
-      (batch * g.out_h * g.out_w + kDirectTilePixels - 1) / kDirectTilePixels);
-  const double vectors = (g.filters + kVectorFilters - 1) / kVectorFilters;
+  const int tiles =
+      (batch * g.out_h * g.out_w + kDirectTilePixels - 1) / kDirectTilePixels;
+  const int vectors = (g.filters + kVectorFilters - 1) / kVectorFilters;
   const double steps = 1.0 * layout.taps * layout.steps;
   const double unpacking = 3 * steps * vectors / layout.chunk_tiles;
   return tiles * (6.5 * steps * vectors + unpacking + 50 * vectors) / 3.7;

@@ -379,9 +379,10 @@ int FillTaps(const DirectTask& task, const DirectCursor& first, int pixels,
   const __m512i pad =
       _mm512_set1_epi64(reinterpret_cast<std::intptr_t>(task.pad));
   int count = 0;
+  std::size_t tap = 0;
   for (int ky = 0; ky < g.kernel_h; ++ky) {
     const __mmask8 row = Inside(corners.y, ky, g.in_h) & lanes;
-    for (int kx = 0; kx < g.kernel_w; ++kx) {
+    for (int kx = 0; kx < g.kernel_w; ++kx, ++tap) {
       const __mmask8 inside = Inside(corners.x, kx, g.in_w) & row;
       if (inside == 0 && !keep_all) continue;
       const __m512i address = _mm512_add_epi64(
@@ -389,7 +390,7 @@ int FillTaps(const DirectTask& task, const DirectCursor& first, int pixels,
                                              std::int64_t{1} * kx * g.in_c));
       _mm512_store_si512(&taps[count],
                          _mm512_mask_mov_epi64(pad, inside, address));
-      taps[count].tap = static_cast<std::size_t>(ky * g.kernel_w + kx);
+      taps[count].tap = tap;
       ++count;
     }
   }
@@ -501,9 +502,9 @@ void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
 // multiply-accumulates take a cycle.
 double PredictedNs(const ConvGeometry& g, int batch) {
   const DirectLayout layout = MakeDirectLayout(g, batch, 1);
-  const double tiles = static_cast<double>(
-      (batch * g.out_h * g.out_w + kDirectTilePixels - 1) / kDirectTilePixels);
-  const double vectors = (g.filters + 15) / 16;
+  const int tiles =
+      (batch * g.out_h * g.out_w + kDirectTilePixels - 1) / kDirectTilePixels;
+  const int vectors = (g.filters + 15) / 16;
   const double k_loop = 3.0 * layout.taps * layout.steps * vectors;
   const double gathering =
       layout.gathers ? 30 + 2.5 * kDirectTilePixels * g.kernel_h : 0;

@@ -137,8 +137,9 @@ int FillDirectTaps(const DirectTask& task, const DirectCursor& first,
     AdvanceDirect(g, 1, at);
   }
   int count = 0;
+  std::size_t tap = 0;
   for (int ky = 0; ky < g.kernel_h; ++ky) {
-    for (int kx = 0; kx < g.kernel_w; ++kx) {
+    for (int kx = 0; kx < g.kernel_w; ++kx, ++tap) {
       const std::ptrdiff_t offset =
           ky * task.row_bytes + std::ptrdiff_t{1} * kx * g.in_c;
       bool any = task.call->pad_value != nullptr;
@@ -148,7 +149,7 @@ int FillDirectTaps(const DirectTask& task, const DirectCursor& first,
         taps[count].pixel[m] = inside ? corner[m].address + offset : task.pad;
         any = any || inside;
       }
-      taps[count].tap = static_cast<std::size_t>(ky * g.kernel_w + kx);
+      taps[count].tap = tap;
       if (any) ++count;
     }
   }
