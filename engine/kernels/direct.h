@@ -133,10 +133,12 @@ void RunDirect(const ConvCall& call, const DirectLayout& layout, int task,
 // The next pixel but `pixels`.
 void AdvanceDirect(const ConvGeometry& g, int pixels, DirectCursor& cursor);
 
-// fill_taps for any instruction set; for kernels of one tap that is never
-// padding.
+// fill_taps for any instruction set; for AVX-512; for kernels of one tap that
+// is never padding.
 int FillDirectTaps(const DirectTask& task, const DirectCursor& first,
                    int pixels, DirectTap* taps);
+int FillDirectTapsAvx512Vnni(const DirectTask& task, const DirectCursor& first,
+                             int pixels, DirectTap* taps);
 int FillOneDirectTap(const DirectTask& task, const DirectCursor& first,
                      int pixels, DirectTap* taps);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/kernels/direct.h"
+#include "engine/kernels/epilogue_avx2.h"
 
 // Arrays of registers stay registers only where everything that touches them
 // is inlined early.
@@ -237,164 +238,20 @@ MultiplyFunction Choose(int pixels, int vectors) {
   }
 }
 
-// 16 outputs before rounding: filters from k on, as many as mask has bits.
-inline __m512 Scale(const Epilogue& e, __m512i acc, int k, std::size_t index,
-                    __mmask16 mask) {
-  __m512 f = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc),
-                             _mm512_maskz_loadu_ps(mask, e.multiplier + k),
-                             _mm512_maskz_loadu_ps(mask, e.bias + k));
-  if (e.residual == nullptr) return f;
-  __m512i r;
-  if (e.residual_type == OutputType::kU8) {
-    r = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(
-        mask, static_cast<const std::uint8_t*>(e.residual) + index));
-  } else {
-    r = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(
-        mask, static_cast<const std::int16_t*>(e.residual) + index));
-  }
-  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(r),
-                         _mm512_set1_ps(e.residual_scale), f);
-}
-
-inline __m512i Round(const Epilogue& e, __m512 f) {
-  return _mm512_cvtps_epi32(_mm512_min_ps(
-      _mm512_max_ps(f, _mm512_set1_ps(e.low)), _mm512_set1_ps(e.high)));
-}
-
-void WriteSixteen(const Epilogue& e, const std::int32_t* acc, int k,
-                  std::size_t index, __mmask16 mask, void* output) {
-  const __m512 f = Scale(e, _mm512_load_si512(acc), k, index, mask);
-  if (e.output_type == OutputType::kF32) {
-    _mm512_mask_storeu_ps(static_cast<float*>(output) + index, mask, f);
-  } else if (e.output_type == OutputType::kU8) {
-    _mm_mask_storeu_epi8(static_cast<std::uint8_t*>(output) + index, mask,
-                         _mm512_cvtepi32_epi8(Round(e, f)));
-  } else {
-    _mm256_mask_storeu_epi16(static_cast<std::int16_t*>(output) + index, mask,
-                             _mm512_cvtepi32_epi16(Round(e, f)));
-  }
-}
+inline int Smaller(int a, int b) { return a < b ? a : b; }
 
 // Outputs of `pixels` rows of sums, filters [k, k + count).
-void WriteTile(const DirectTask& task, const std::int32_t* tile,
+void WriteTile(const DirectTask& task, const std::int32_t* sums,
                std::size_t first, int pixels, int k, int count) {
-  const Epilogue& e = task.call->epilogue;
   for (int m = 0; m < pixels; ++m) {
     const std::size_t index = (first + m) * task.g->filters + k;
-    for (int i = 0; i < count; i += 16) {
-      const int left = count - i;
-      const auto mask =
-          static_cast<__mmask16>(left >= 16 ? 0xFFFF : (1 << left) - 1);
-      WriteSixteen(e, tile + 64 * m + i, k + i, index + i, mask,
-                   task.call->output);
+    for (int i = 0; i < count; i += 8) {
+      const __m256i acc = _mm256_load_si256(
+          reinterpret_cast<const __m256i*>(sums + 64 * m + i));
+      WriteEight(task.call->epilogue, _mm256_cvtepi32_ps(acc), k + i, index + i,
+                 Smaller(count - i, 8), task.call->output);
     }
   }
-}
-
-// Top left input position of up to 6 neighbouring output pixels.
-struct Corners {
-  __m512i address, y, x;
-};
-
-// Anywhere, even where a row or an image ends among the pixels.
-Corners ScatteredCorners(const DirectTask& task, const DirectCursor& first) {
-  const ConvGeometry& g = *task.g;
-  std::int64_t address[kDirectTilePixels];
-  std::int64_t y[kDirectTilePixels];
-  std::int64_t x[kDirectTilePixels];
-  DirectCursor at = first;
-#pragma GCC unroll 6
-  for (int m = 0; m < kDirectTilePixels; ++m) {
-    y[m] = std::int64_t{1} * at.y * g.stride_h - g.pad_top;
-    x[m] = std::int64_t{1} * at.x * g.stride_w - g.pad_left;
-    address[m] = reinterpret_cast<std::intptr_t>(task.call->input) +
-                 at.image * task.image_bytes + y[m] * task.row_bytes +
-                 x[m] * g.in_c;
-    if (++at.x < g.out_w) continue;
-    at.x = 0;
-    if (++at.y < g.out_h) continue;
-    at.y = 0;
-    ++at.image;
-  }
-  // Not through memory: a load cannot forward from several stores.
-  const auto load = [](const std::int64_t(&v)[kDirectTilePixels]) {
-    return _mm512_setr_epi64(v[0], v[1], v[2], v[3], v[4], v[5], 0, 0);
-  };
-  return {load(address), load(y), load(x)};
-}
-
-Corners CornersOf(const DirectTask& task, const DirectCursor& first,
-                  int pixels) {
-  const ConvGeometry& g = *task.g;
-  if (first.x + pixels > g.out_w) return ScatteredCorners(task, first);
-  const std::int64_t y = std::int64_t{1} * first.y * g.stride_h - g.pad_top;
-  const std::int64_t x = std::int64_t{1} * first.x * g.stride_w - g.pad_left;
-  const std::int64_t address =
-      reinterpret_cast<std::intptr_t>(task.call->input) +
-      first.image * task.image_bytes + y * task.row_bytes + x * g.in_c;
-  const __m512i lane = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
-  const auto line = [lane](std::int64_t base, std::int64_t slope) {
-    return _mm512_add_epi64(_mm512_set1_epi64(base),
-                            _mm512_mullo_epi64(lane, _mm512_set1_epi64(slope)));
-  };
-  return {line(address, std::int64_t{1} * g.stride_w * g.in_c),
-          _mm512_set1_epi64(y), line(x, g.stride_w)};
-}
-
-// Lanes whose position + offset lies in [0, size).
-inline __mmask8 Inside(__m512i position, int offset, int size) {
-  return _mm512_cmplt_epu64_mask(
-      _mm512_add_epi64(position, _mm512_set1_epi64(offset)),
-      _mm512_set1_epi64(size));
-}
-
-// Where no tap lies in padding.
-void FillInnerTaps(const DirectTask& task, const Corners& corners,
-                   DirectTap* taps) {
-  const ConvGeometry& g = *task.g;
-  std::size_t tap = 0;
-  for (int ky = 0; ky < g.kernel_h; ++ky) {
-    for (int kx = 0; kx < g.kernel_w; ++kx) {
-      const std::int64_t offset =
-          ky * task.row_bytes + std::int64_t{1} * kx * g.in_c;
-      _mm512_store_si512(
-          &taps[tap],
-          _mm512_add_epi64(corners.address, _mm512_set1_epi64(offset)));
-      taps[tap].tap = tap;
-      ++tap;
-    }
-  }
-}
-
-int FillTaps(const DirectTask& task, const DirectCursor& first, int pixels,
-             DirectTap* taps) {
-  const ConvGeometry& g = *task.g;
-  const Corners corners = CornersOf(task, first, pixels);
-  if (!task.layout.padded) {
-    FillInnerTaps(task, corners, taps);
-    return task.layout.taps;
-  }
-  const auto lanes = static_cast<__mmask8>((1 << pixels) - 1);
-  const bool keep_all = task.call->pad_value != nullptr;
-  const __m512i pad =
-      _mm512_set1_epi64(reinterpret_cast<std::intptr_t>(task.pad));
-  int count = 0;
-  std::size_t tap = 0;
-  for (int ky = 0; ky < g.kernel_h; ++ky) {
-    const __mmask8 row = Inside(corners.y, ky, g.in_h) & lanes;
-    for (int kx = 0; kx < g.kernel_w; ++kx, ++tap) {
-      const __mmask8 inside = Inside(corners.x, kx, g.in_w) & row;
-      if (inside == 0 && !keep_all) continue;
-      const __m512i address = _mm512_add_epi64(
-          corners.address, _mm512_set1_epi64(ky * task.row_bytes +
-                                             std::int64_t{1} * kx * g.in_c));
-      _mm512_store_si512(&taps[count],
-                         _mm512_mask_mov_epi64(pad, inside, address));
-      taps[count].tap = tap;
-      ++count;
-    }
-  }
-  return count;
 }
 
 // Whether no output of the block can leave the range of int32 before it is
@@ -438,8 +295,6 @@ void CopyPadded(const float* from, int count, float* to) {
   }
 }
 
-inline int Smaller(int a, int b) { return a < b ? a : b; }
-
 // Multipliers and biases of a block.
 constexpr std::size_t kFactorBytes = 2 * kDirectBlockFilters * sizeof(float);
 
@@ -481,8 +336,8 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   }
 }
 
-constexpr DirectMicroKernels kMicroKernels = {FillTaps, GatherWindowsAvx2,
-                                              RunBlock};
+constexpr DirectMicroKernels kMicroKernels = {FillDirectTapsAvx512Vnni,
+                                              GatherWindowsAvx2, RunBlock};
 
 DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
   return MakeDirectLayout(g, batch, threads, kFactorBytes);
