@@ -153,6 +153,7 @@ void RepositoryService::Upload(const std::shared_ptr<UploadCall>& call) {
         kRetryDelay));
     return;
   }
+  call->LimitSilence(upload_silence_);
   std::make_shared<UploadHandler>(call, this)->ReadNext();
 }
 
@@ -171,8 +172,11 @@ void ToProto(const VersionStatus& status, v1::ModelStatus* proto) {
   proto->set_execution_count(status.queue.execution_count);
 }
 
-RepositoryService::RepositoryService(ModelManager* manager)
-    : manager_(manager), pool_(kThreads, kCapacity) {}
+RepositoryService::RepositoryService(ModelManager* manager,
+                                     std::chrono::milliseconds upload_silence)
+    : manager_(manager),
+      upload_silence_(upload_silence),
+      pool_(kThreads, kCapacity) {}
 
 RepositoryService::~RepositoryService() = default;
 

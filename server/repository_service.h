@@ -12,6 +12,7 @@
 #define TERN_SERVER_REPOSITORY_SERVICE_H_
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -31,7 +32,9 @@ class RepositoryService {
   // Uploads at the same time; more get RESOURCE_EXHAUSTED.
   static constexpr int kMaxUploads = 16;
 
-  explicit RepositoryService(ModelManager* manager);
+  // An upload that is silent for `upload_silence` is cut off.
+  RepositoryService(ModelManager* manager,
+                    std::chrono::milliseconds upload_silence);
   ~RepositoryService();
   RepositoryService(const RepositoryService&) = delete;
   RepositoryService& operator=(const RepositoryService&) = delete;
@@ -66,6 +69,7 @@ class RepositoryService {
                            v1::DeleteModelResponse* response);
 
   ModelManager* const manager_;
+  const std::chrono::milliseconds upload_silence_;
   v1::RepositoryService::AsyncService service_;
   std::atomic<int> uploads_{0};
   // Last, so that its threads end first.

@@ -6,9 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "grpc/support/log.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
+#include "server/logging.h"
 
 namespace tern::server {
 namespace {
@@ -33,6 +35,15 @@ void SetLimits(grpc::ServerBuilder& builder, const RpcServerOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
 }
 
+// gRPC would write to standard error, between the lines of the log.
+void LogFromGrpc(gpr_log_func_args* args) {
+  if (args->severity == GPR_LOG_SEVERITY_ERROR) {
+    LogWarn("grpc: {}", args->message);
+  } else {
+    LogDebug("grpc: {}", args->message);
+  }
+}
+
 // gRPC would only say that it failed; this says why.
 absl::Status CheckPortIsFree(const HostPort& address) {
   const absl::StatusOr<ListenSocket> socket = Listen(address);
@@ -45,6 +56,7 @@ absl::Status CheckPortIsFree(const HostPort& address) {
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     const RpcServerOptions& options,
     const std::vector<grpc::Service*>& services) {
+  gpr_set_log_function(&LogFromGrpc);
   TERN_RETURN_IF_ERROR(CheckPortIsFree(options.address));
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   const std::string address =

@@ -167,7 +167,8 @@ absl::Status Server::Impl::StartRpc() {
                         ParseHostPort(options_.grpc_address));
   rpc_options.max_message_bytes = static_cast<int>(options_.max_message_bytes);
   inference_service_ = std::make_unique<InferenceService>(classifier_.get());
-  repository_service_ = std::make_unique<RepositoryService>(manager_.get());
+  repository_service_ = std::make_unique<RepositoryService>(
+      manager_.get(), std::chrono::milliseconds(options_.upload_silence_ms));
   TERN_ASSIGN_OR_RETURN(
       rpc_, RpcServer::Start(rpc_options, {inference_service_->service(),
                                            repository_service_->service(),

@@ -61,6 +61,8 @@ void AddLimits(CLI::App& app, ServerOptions& o) {
       "Largest JPEG or PNG file");
   Add(app, kLimits, "max_image_pixels", o.max_image_pixels,
       "Pixels of one picture before resizing");
+  Add(app, kLimits, "upload_silence_ms", o.upload_silence_ms,
+      "Longest silence within an upload");
   Add(app, kLimits, "queue_capacity", o.queue_capacity,
       "Requests that one model version holds; more get RESOURCE_EXHAUSTED");
   Add(app, kLimits, "queue_capacity_bytes", o.queue_capacity_bytes,
@@ -135,6 +137,7 @@ absl::Status ServerOptions::Validate() const {
       {"max_pictures", max_pictures, 1, 65'536},
       {"max_image_bytes", max_image_bytes, 1, 2 * kGiB - 1},
       {"max_image_pixels", max_image_pixels, 1, kGiB},
+      {"upload_silence_ms", upload_silence_ms, 10, kDayMs},
       {"queue_capacity", queue_capacity, 1, 1 << 20},
       {"queue_capacity_bytes", queue_capacity_bytes, 1, 1024 * kGiB},
       {"threads", threads, 0, 1024},

@@ -42,6 +42,8 @@ struct ServerOptions {
   int max_pictures = 1024;
   std::int64_t max_image_bytes = std::int64_t{16} << 20;
   std::int64_t max_image_pixels = 40'000'000;
+  // An upload whose client sends nothing for that long is cut off.
+  std::int64_t upload_silence_ms = 60'000;
   // Requests, and their bytes, that one model version holds, waiting or
   // running. More get RESOURCE_EXHAUSTED at once.
   int queue_capacity = 1024;

@@ -205,6 +205,37 @@ TEST_F(RepositoryTest, AnUploadThatBreaksOffLeavesNothing) {
   EXPECT_TRUE(IncomingIsEmpty());
 }
 
+TEST_F(RepositoryTest, SilentUploadsAreCutOffAndActiveOnesAreNot) {
+  options_.upload_silence_ms = 200;
+  StartServer();
+  const std::string file = ModelFileBytes(1);
+  v1::UploadRequest start;
+  start.mutable_start()->set_model("m");
+  start.mutable_start()->set_size(file.size());
+  start.mutable_start()->set_digest(DigestOf(file));
+  grpc::ClientContext silent;
+  const auto silent_writer = repository_stub_->Upload(&silent, &uploaded_);
+  ASSERT_TRUE(silent_writer->Write(start));
+
+  // Slower altogether than the limit, never silent for that long.
+  v1::UploadResponse response;
+  grpc::ClientContext active;
+  const auto writer = repository_stub_->Upload(&active, &response);
+  ASSERT_TRUE(writer->Write(start));
+  constexpr std::size_t kPieces = 20;
+  for (std::size_t i = 0; i < kPieces; ++i) {
+    const std::size_t from = file.size() * i / kPieces;
+    v1::UploadRequest chunk;
+    chunk.set_chunk(file.substr(from, file.size() * (i + 1) / kPieces - from));
+    ASSERT_TRUE(writer->Write(chunk));
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  }
+  writer->WritesDone();
+  const grpc::Status active_status = writer->Finish();
+  EXPECT_TRUE(active_status.ok()) << active_status.error_message();
+  EXPECT_EQ(silent_writer->Finish().error_code(), grpc::CANCELLED);
+}
+
 TEST_F(RepositoryTest, UploadsBeyondTheLimitAreTurnedAway) {
   StartServer();
   constexpr int kMax = 16;

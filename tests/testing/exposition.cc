@@ -1,17 +1,32 @@
 #include "tests/testing/exposition.h"
 
+#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <limits>
-#include <regex>
 #include <set>
 #include <sstream>
 #include <utility>
-#include <vector>
 
 namespace tern::testing {
 namespace {
 
-const char kName[] = "[a-zA-Z_:][a-zA-Z0-9_:]*";
+bool IsNameStart(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+// [a-zA-Z_][a-zA-Z0-9_]*, with colons for metrics.
+bool IsName(const std::string& text, bool colons) {
+  if (text.empty()) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool digit = c >= '0' && c <= '9';
+    if (!IsNameStart(c) && !(colons && c == ':') && !(digit && i > 0)) {
+      return false;
+    }
+  }
+  return true;
+}
 
 class Parser {
  public:
@@ -40,25 +55,36 @@ class Parser {
     }
   }
 
+  // "# HELP name text" or "# TYPE name type".
   void Comment(const std::string& line) {
-    static const std::regex help(std::string("# HELP (") + kName + ") (.+)");
-    static const std::regex type(std::string("# TYPE (") + kName +
-                                 ") (counter|gauge|histogram|summary|untyped)");
-    std::smatch match;
-    if (std::regex_match(line, match, help)) {
-      if (!helped_.insert(match[1]).second) Fail("second HELP: " + line);
-    } else if (std::regex_match(line, match, type)) {
-      family_ = match[1];
-      if (helped_.count(family_) == 0) Fail("TYPE without HELP: " + line);
-      if (!types_.emplace(family_, match[2]).second) {
-        Fail("second TYPE: " + line);
-      }
-      if (match[2] == "summary") Fail("a summary: " + line);
-      if (match[2] == "counter" && !EndsWith(family_, "_total")) {
-        Fail("a counter that does not end in _total: " + line);
-      }
+    std::istringstream words(line);
+    std::string hash;
+    std::string kind;
+    std::string name;
+    std::string rest;
+    words >> hash >> kind >> name;
+    std::getline(words >> std::ws, rest);
+    if (hash != "#" || !IsName(name, true) || rest.empty()) {
+      Fail("not a comment of the format: " + line);
+    } else if (kind == "HELP") {
+      if (!helped_.insert(name).second) Fail("second HELP: " + line);
+    } else if (kind == "TYPE") {
+      Type(name, rest, line);
     } else {
       Fail("neither HELP nor TYPE: " + line);
+    }
+  }
+
+  void Type(const std::string& name, const std::string& type,
+            const std::string& line) {
+    family_ = name;
+    if (helped_.count(name) == 0) Fail("TYPE without HELP: " + line);
+    if (!types_.emplace(name, type).second) Fail("second TYPE: " + line);
+    if (type != "counter" && type != "gauge" && type != "histogram") {
+      Fail("no type of ours: " + line);
+    }
+    if (type == "counter" && !EndsWith(name, "_total")) {
+      Fail("a counter that does not end in _total: " + line);
     }
   }
 
@@ -75,53 +101,66 @@ class Parser {
            name == family_ + "_count";
   }
 
+  // name{labels} value
   void Sample(const std::string& line) {
-    static const std::regex sample(std::string("(") + kName +
-                                   R"()(\{(.*)\})? (\S+))");
-    std::smatch match;
-    if (!std::regex_match(line, match, sample)) {
+    const std::size_t name_end = line.find_first_of("{ ");
+    const std::size_t value_at = line.rfind(' ');
+    if (name_end == std::string::npos || value_at == std::string::npos) {
       Fail("not a sample: " + line);
       return;
     }
-    const std::string name = match[1];
+    const std::string name = line.substr(0, name_end);
+    std::string label_text;
+    if (line[name_end] == '{') {
+      if (line[value_at - 1] != '}') Fail("labels do not end: " + line);
+      label_text = line.substr(name_end + 1, value_at - name_end - 2);
+    } else if (name_end != value_at) {
+      Fail("not a sample: " + line);
+    }
+    if (!IsName(name, true)) Fail("bad name: " + line);
     if (!BelongsToFamily(name)) Fail("outside its family: " + line);
-    const auto labels = Labels(match[3], line);
-    const double value = Number(match[4], line);
+    const auto labels = Labels(label_text, line);
+    const double value = Number(line.substr(value_at + 1), line);
     if (!series_.emplace(Series(name, labels), value).second) {
       Fail("the same series again: " + line);
     }
     if (EndsWith(name, "_bucket")) Bucket(name, labels, value, line);
   }
 
+  // name="value",...; the value escapes \, " and line ends with a backslash.
   std::map<std::string, std::string> Labels(const std::string& text,
                                             const std::string& line) {
-    static const std::regex label(
-        R"re(([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\"n])*)"(,|$))re");
     std::map<std::string, std::string> labels;
-    auto from = text.cbegin();
-    std::smatch match;
-    while (from != text.cend()) {
-      if (!std::regex_search(from, text.cend(), match, label,
-                             std::regex_constants::match_continuous)) {
-        Fail("bad labels: " + line);
-        break;
+    std::size_t at = 0;
+    while (at < text.size()) {
+      const std::size_t equals = text.find("=\"", at);
+      if (equals == std::string::npos) break;
+      const std::string label = text.substr(at, equals - at);
+      std::size_t end = equals + 2;
+      while (end < text.size() && text[end] != '"') {
+        end += text[end] == '\\' ? 2 : 1;
       }
-      if (!labels.emplace(match[1], match[2]).second) {
+      if (!IsName(label, false) || end >= text.size()) break;
+      if (!labels.emplace(label, text.substr(equals + 2, end - equals - 2))
+               .second) {
         Fail("a label twice: " + line);
       }
-      from = match[0].second;
+      at = end + 1;
+      if (at == text.size()) return labels;
+      if (text[at++] != ',') break;
     }
+    if (!text.empty()) Fail("bad labels: " + line);
     return labels;
   }
 
   double Number(const std::string& text, const std::string& line) {
     if (text == "+Inf") return std::numeric_limits<double>::infinity();
-    static const std::regex number(R"(-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|Nan)");
-    if (!std::regex_match(text, number)) {
+    char* end = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    if (text.empty() || *end != '\0' || !std::isfinite(value)) {
       Fail("not a number: " + line);
-      return 0;
     }
-    return std::stod(text);
+    return value;
   }
 
   static std::string Series(const std::string& name,
