@@ -1,5 +1,6 @@
 // Classify over real sockets: answers, refusals, deadlines, batching.
 
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <thread>

@@ -1,9 +1,11 @@
 // Health, reflection, metrics, limits of the HTTP door and the drain, on a
 // server of this process.
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <mutex>
+#include <cstdio>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -209,7 +211,7 @@ TEST_F(OperationsTest, AScrapeOfFiftyModelsIsQuick) {
   }
   std::printf("scrape of 50 models: %.2f ms\n",
               std::chrono::duration<double, std::milli>(best).count());
-  // Issue's bar is 10 ms of server time; this includes the client.
+  // About 3 ms where nothing else runs; the bound is for busy machines.
   EXPECT_LT(best, std::chrono::milliseconds(100));
 }
 
@@ -217,7 +219,6 @@ TEST_F(OperationsTest, SlowHttpSendersDelayNobody) {
   PutModel("m", 1, ModelFileBytes(1));
   StartServer();
   std::vector<std::thread> slow;
-  std::atomic<bool> stop{false};
   for (int i = 0; i < 20; ++i) {
     slow.emplace_back(
         [&] { HttpExchangeBytes(server_->http_address(), "GET /metr"); });
@@ -225,7 +226,6 @@ TEST_F(OperationsTest, SlowHttpSendersDelayNobody) {
   for (int i = 0; i < 20; ++i) {
     EXPECT_THAT(HttpGet("/healthz/live"), StartsWith("HTTP/1.1 200"));
   }
-  stop = true;
   // They end when the server does.
   server_->Stop();
   for (std::thread& each : slow) each.join();

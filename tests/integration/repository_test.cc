@@ -1,7 +1,9 @@
 // RepositoryService over real sockets.
 
+#include <chrono>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -206,7 +208,7 @@ TEST_F(RepositoryTest, AnUploadThatBreaksOffLeavesNothing) {
 }
 
 TEST_F(RepositoryTest, SilentUploadsAreCutOffAndActiveOnesAreNot) {
-  options_.upload_silence_ms = 200;
+  options_.upload_silence_ms = 1000;
   StartServer();
   const std::string file = ModelFileBytes(1);
   v1::UploadRequest start;
@@ -228,7 +230,7 @@ TEST_F(RepositoryTest, SilentUploadsAreCutOffAndActiveOnesAreNot) {
     v1::UploadRequest chunk;
     chunk.set_chunk(file.substr(from, file.size() * (i + 1) / kPieces - from));
     ASSERT_TRUE(writer->Write(chunk));
-    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    std::this_thread::sleep_for(std::chrono::milliseconds(80));
   }
   writer->WritesDone();
   const grpc::Status active_status = writer->Finish();
