@@ -12,6 +12,11 @@ if(TERN_SANITIZE)
   target_compile_options(tern_options INTERFACE
     -O1 -g1 -fno-omit-frame-pointer -fsanitize=${TERN_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(tern_options INTERFACE -fsanitize=${TERN_SANITIZE})
+  # False alarms inside the standard library, which the sanitizers' own checks
+  # provoke.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    target_compile_options(tern_options INTERFACE -Wno-maybe-uninitialized)
+  endif()
 endif()
 if(TERN_FUZZ)
   if(NOT CMAKE_CXX_COMPILER_ID STREQUAL Clang)
