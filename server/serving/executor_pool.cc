@@ -72,7 +72,7 @@ absl::Status ExecutorPool::Run(int executor, const Model& model,
     e.logits.resize(std::max(e.logits.size(), logits.size()));
     logits = {e.logits.data(), logits.size()};
   }
-  const absl::Status status = e.session.Run(model, pixels, batch, logits);
+  absl::Status status = e.session.Run(model, pixels, batch, logits);
   e.arena_bytes = e.session.arena_bytes();
   e.scratch_bytes = e.session.scratch_bytes();
   if (scatter && status.ok()) {

@@ -166,7 +166,7 @@ absl::Status ModelManager::Delete(std::string_view model,
                         repository.FindToDelete(name, version));
   lifecycle_->Add({stored});
   TERN_RETURN_IF_ERROR(lifecycle_->BeginDelete(name, version));
-  const absl::Status status = repository.Delete(name, version);
+  absl::Status status = repository.Delete(name, version);
   lifecycle_->FinishDelete(name, version,
                            status.ok() || absl::IsNotFound(status));
   return status;

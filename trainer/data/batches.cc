@@ -88,8 +88,8 @@ void NormalisePicture(absl::Span<const std::uint8_t> picture, int height,
       for (int x = 0; x < width; ++x) {
         int from_x = std::clamp(x - change.dx, 0, width - 1);
         if (change.flip) from_x = width - 1 - from_x;
-        const auto at =
-            static_cast<std::size_t>((from_y * width + from_x) * channels + c);
+        const std::size_t at =
+            (static_cast<std::size_t>(from_y) * width + from_x) * channels + c;
         planar[out++] = real[picture[at]];
       }
     }
