@@ -11,8 +11,8 @@ namespace {
 
 using dnnl::memory;
 
-memory::desc Floats4(memory::dims dims, memory::format_tag tag) {
-  return {std::move(dims), memory::data_type::f32, tag};
+memory::desc Floats4(const memory::dims& dims, memory::format_tag tag) {
+  return {dims, memory::data_type::f32, tag};
 }
 
 // Weights as the model file and the latent tensor have them.

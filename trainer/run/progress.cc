@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdio>
 
 #include "absl/strings/str_format.h"
@@ -14,7 +15,7 @@ double Seconds(std::chrono::steady_clock::duration duration) {
 }
 
 std::string Minutes(double seconds) {
-  const int whole = static_cast<int>(seconds + 0.5);
+  const long whole = std::lround(seconds);
   return absl::StrFormat("%d:%02d", whole / 60, whole % 60);
 }
 

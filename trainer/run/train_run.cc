@@ -155,8 +155,8 @@ absl::StatusOr<LossResult> TrainRun::Step(
 absl::Status TrainRun::Shard(int shard, const std::vector<std::uint32_t>& order,
                              LossResult* result) {
   const int count = options_.batch / options_.shards;
-  const auto first =
-      static_cast<std::size_t>(step_ * options_.batch + shard * count);
+  const std::size_t first =
+      static_cast<std::size_t>(step_) * options_.batch + shard * count;
   const absl::Span<float> pictures = network_->Pictures(shard);
   const std::size_t size = data_.picture_bytes();
   std::vector<std::uint8_t> labels;
