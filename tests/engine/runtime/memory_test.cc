@@ -19,6 +19,8 @@ using testing::MakeTinyModel;
 using testing::RandomPicture;
 using testing::TinyModel;
 
+// Anonymous memory only: pages of libraries count by how many other processes
+// map them at the moment. Models are read into anonymous memory whole.
 double PssBytes() {
   // Free memory that the allocator keeps is not the models'.
   malloc_trim(0);
@@ -26,7 +28,7 @@ double PssBytes() {
   std::string word;
   while (file >> word) {
     double kilobytes = 0;
-    if (word == "Pss:" && file >> kilobytes) return 1024 * kilobytes;
+    if (word == "Pss_Anon:" && file >> kilobytes) return 1024 * kilobytes;
   }
   ADD_FAILURE() << "cannot read Pss";
   return 0;
