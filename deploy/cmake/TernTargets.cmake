@@ -28,7 +28,8 @@ if(TERN_FUZZ)
   target_link_options(tern_options INTERFACE -fsanitize=address,undefined)
 endif()
 if(TERN_COVERAGE)
-  target_compile_options(tern_options INTERFACE --coverage)
+  # Threads count lines too.
+  target_compile_options(tern_options INTERFACE --coverage -fprofile-update=atomic)
   target_link_options(tern_options INTERFACE --coverage)
 endif()
 
