@@ -57,8 +57,11 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
-  std::signal(SIGINT, RequestStop);
-  std::signal(SIGTERM, RequestStop);
+  // Only training has work to save; a signal ends the others.
+  if (commands.front().app->parsed()) {
+    std::signal(SIGINT, RequestStop);
+    std::signal(SIGTERM, RequestStop);
+  }
   for (const tern::trainer::Command& command : commands) {
     if (command.app->parsed()) return Execute(command);
   }

@@ -18,6 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/types/span.h"
 
 namespace tern::trainer {
@@ -52,6 +53,13 @@ class Shards {
 
 using KernelArgs = std::unordered_map<int, dnnl::memory>;
 
+// Whether all that oneDNN has for a primitive is its plain loops, which take a
+// hundred times as long as its other implementations.
+template <typename PrimitiveDesc>
+bool IsPlainLoops(const PrimitiveDesc& desc) {
+  return absl::StartsWith(desc.impl_info_str(), "ref");
+}
+
 // A primitive that every shard may run, with that shard's scratch memory.
 class Kernel {
  public:
@@ -64,9 +72,25 @@ class Kernel {
     shards->ReserveScratch(scratch_desc_);
   }
 
+  // The layout `given` in which callers pass an argument and the one `used` by
+  // the primitive: where they differ, Run copies, inputs before the primitive
+  // and outputs after it.
+  void ConvertInput(int arg, const dnnl::memory::desc& given,
+                    const dnnl::memory::desc& used);
+  void ConvertOutput(int arg, const dnnl::memory::desc& given,
+                     const dnnl::memory::desc& used);
+
   void Run(int shard, KernelArgs args) const;
 
  private:
+  struct Conversion {
+    int arg;
+    dnnl::reorder reorder;
+    std::vector<dnnl::memory> used;  // for each shard
+  };
+
+  std::vector<Conversion> inputs_;
+  std::vector<Conversion> outputs_;
   dnnl::primitive primitive_;
   dnnl::memory::desc scratch_desc_;
   Shards* shards_ = nullptr;

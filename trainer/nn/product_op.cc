@@ -24,6 +24,10 @@ memory::desc PlainWeights(const NodeShape& shape, bool linear) {
                  memory::format_tag::ohwi);
 }
 
+memory::desc AnyLayout(const memory::desc& desc) {
+  return {desc.dims(), desc.data_type(), memory::format_tag::any};
+}
+
 // Enough work to pay for handing it to another thread.
 constexpr std::size_t kTaskWeights = std::size_t{1} << 15;
 
@@ -47,6 +51,7 @@ struct ProductOp::Kernels {
   Kernel forward;
   Kernel backward_data;
   Kernel backward_weights;
+  memory::desc input;
   memory::desc output;
   memory::desc weights;
   memory::desc backward_data_weights;
@@ -55,34 +60,54 @@ struct ProductOp::Kernels {
   bool input_gradient;
 
   Kernels(const NodeShape& shape, const ProductOptions& options,
-          const TensorSlot& input, Shards* shards)
-      : input_gradient(input.has_gradient()) {
+          const TensorSlot& in, Shards* shards)
+      : input(in.desc()), input_gradient(in.has_gradient()) {
     if (options.linear) {
-      MakeLinear(shape, options, input.desc(), shards);
+      MakeLinear(shape, options, shards);
     } else {
-      MakeConv(shape, options, input.desc(), shards);
+      MakeConv(shape, options, shards);
     }
   }
 
-  template <typename ForwardPd, typename DataPd, typename WeightsPd>
-  void Take(const ForwardPd& forward_pd, const DataPd& make_data_pd,
-            const WeightsPd& make_weights_pd, const ProductOptions& options,
+  // `make(in, out)` describes a gradient's primitive for tensors of these
+  // layouts. Not every combination has a fast one (AVX2 has none for the
+  // weights of a layer with one input channel and a blocked output): then
+  // oneDNN chooses the layouts, and the tensors are copied to them.
+  template <typename Make>
+  auto Describe(const Make& make) const {
+    auto desc = make(input, output);
+    if (!IsPlainLoops(desc)) return desc;
+    auto free = make(input, AnyLayout(output));
+    if (IsPlainLoops(free)) free = make(AnyLayout(input), AnyLayout(output));
+    return IsPlainLoops(free) ? desc : free;
+  }
+
+  template <typename ForwardPd, typename MakeDataPd, typename MakeWeightsPd>
+  void Take(const ForwardPd& forward_pd, const MakeDataPd& make_data_pd,
+            const MakeWeightsPd& make_weights_pd, const ProductOptions& options,
             Shards* shards) {
     forward = Kernel(forward_pd, shards);
     output = forward_pd.dst_desc();
     weights = forward_pd.weights_desc();
     if (!options.train) return;
-    const auto weights_pd = make_weights_pd();
+    const auto weights_pd = Describe(make_weights_pd);
     backward_weights = Kernel(weights_pd, shards);
+    backward_weights.ConvertInput(DNNL_ARG_SRC, input, weights_pd.src_desc());
+    backward_weights.ConvertInput(DNNL_ARG_DIFF_DST, output,
+                                  weights_pd.diff_dst_desc());
     weight_gradient = weights_pd.diff_weights_desc();
     if (!input_gradient) return;
-    const auto data_pd = make_data_pd();
+    const auto data_pd = Describe(make_data_pd);
     backward_data = Kernel(data_pd, shards);
+    backward_data.ConvertInput(DNNL_ARG_DIFF_DST, output,
+                               data_pd.diff_dst_desc());
+    backward_data.ConvertOutput(DNNL_ARG_DIFF_SRC, input,
+                                data_pd.diff_src_desc());
     backward_data_weights = data_pd.weights_desc();
   }
 
   void MakeConv(const NodeShape& shape, const ProductOptions& options,
-                const memory::desc& in, Shards* shards) {
+                Shards* shards) {
     const dnnl::primitive_attr attributes = UserScratch();
     const dnnl::engine& engine = shards->engine();
     const auto direct = dnnl::algorithm::convolution_direct;
@@ -100,17 +125,16 @@ struct ProductOp::Kernels {
     const dnnl::convolution_forward::primitive_desc forward_pd(
         {options.train ? dnnl::prop_kind::forward_training
                        : dnnl::prop_kind::forward_inference,
-         direct, in, w, b, wanted, strides, before, after},
+         direct, input, w, b, wanted, strides, before, after},
         attributes, engine);
-    const memory::desc out = forward_pd.dst_desc();
     Take(
         forward_pd,
-        [&] {
+        [&](const memory::desc& in, const memory::desc& out) {
           return dnnl::convolution_backward_data::primitive_desc(
               {direct, in, w, out, strides, before, after}, attributes, engine,
               forward_pd);
         },
-        [&] {
+        [&](const memory::desc& in, const memory::desc& out) {
           return dnnl::convolution_backward_weights::primitive_desc(
               {direct, in, w, b, out, strides, before, after}, attributes,
               engine, forward_pd);
@@ -119,7 +143,7 @@ struct ProductOp::Kernels {
   }
 
   void MakeLinear(const NodeShape& shape, const ProductOptions& options,
-                  const memory::desc& in, Shards* shards) {
+                  Shards* shards) {
     const dnnl::primitive_attr attributes = UserScratch();
     const dnnl::engine& engine = shards->engine();
     const memory::desc w =
@@ -127,20 +151,20 @@ struct ProductOp::Kernels {
     const memory::desc b = options.with_bias
                                ? Floats4({shape.out.c}, memory::format_tag::a)
                                : memory::desc();
-    const memory::desc out =
+    const memory::desc wanted =
         Floats4({shards->batch(), shape.out.c}, memory::format_tag::nc);
     const dnnl::inner_product_forward::primitive_desc forward_pd(
         {options.train ? dnnl::prop_kind::forward_training
                        : dnnl::prop_kind::forward_inference,
-         in, w, b, out},
+         input, w, b, wanted},
         attributes, engine);
     Take(
         forward_pd,
-        [&] {
+        [&](const memory::desc& in, const memory::desc& out) {
           return dnnl::inner_product_backward_data::primitive_desc(
               {in, w, out}, attributes, engine, forward_pd);
         },
-        [&] {
+        [&](const memory::desc& in, const memory::desc& out) {
           return dnnl::inner_product_backward_weights::primitive_desc(
               {in, w, b, out}, attributes, engine, forward_pd);
         },

@@ -38,7 +38,7 @@ struct TrainOptions {
   std::string data;
   std::string augmentation = "auto";
   std::uint64_t seed = 1;
-  int epochs = 32;
+  int epochs = 16;
   // Pictures in a step, and the parts it is computed in. Batch norm takes its
   // statistics from one part, so `shards` changes the result.
   int batch = 128;

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ namespace {
 using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 struct Result {
   int code = -1;
@@ -79,9 +81,11 @@ std::string DataOption() {
 }
 
 std::string TrainCommand(const std::string& output,
-                         const std::string& network = SyntheticNetwork()) {
+                         const std::string& network = SyntheticNetwork(),
+                         int epochs = 3) {
   return "train " + DataOption() + " --network=" + network +
-         " --validation=72 --batch=32 --epochs=3 --output=" + output;
+         " --validation=72 --batch=32 --epochs=" + std::to_string(epochs) +
+         " --output=" + output;
 }
 
 TEST(CommandLineTest, HelpIsEverywhere) {
@@ -196,31 +200,71 @@ TEST(CommandLineTest, FloatActivationsTestButMakeNoFile) {
 }
 
 TEST(CommandLineTest, InterruptLeavesACheckpointThatResumes) {
+  const auto train = [](const std::string& output) {
+    return TrainCommand(output, SyntheticNetwork(), 60);
+  };
   const std::string whole = TempPath("whole.twn");
-  ASSERT_EQ(Trainer(TrainCommand(whole)).code, 0);
+  ASSERT_EQ(Trainer(train(whole)).code, 0);
   const std::string model = TempPath("cut.twn");
+  const std::string err = TempPath("interrupted.err");
   const std::string command = "exec " + std::string(TERN_TRAINER) + " " +
-                              TrainCommand(model) + " >/dev/null 2>" +
-                              TempPath("err");
+                              train(model) + " >/dev/null 2>" + err;
   const pid_t child = fork();
   if (child == 0) {
     execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
     _exit(127);
   }
-  // After the first epoch at the earliest; the run may also be over by then.
+  // After the first of sixty epochs.
   int status = 0;
-  pid_t ended = 0;
-  while (ended == 0 && !std::filesystem::exists(model + ".checkpoint")) {
+  while (waitpid(child, &status, WNOHANG) == 0 &&
+         !std::filesystem::exists(model + ".checkpoint")) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    ended = waitpid(child, &status, WNOHANG);
   }
-  if (ended == 0) {
-    kill(child, SIGINT);
-    waitpid(child, &status, 0);
-  }
-  const Result resumed = Trainer(TrainCommand(model) + " --resume");
+  ASSERT_EQ(kill(child, SIGINT), 0);
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  EXPECT_THAT(Slurp(err),
+              AllOf(HasSubstr("interrupted"), HasSubstr("--resume")));
+  EXPECT_FALSE(std::filesystem::exists(model));
+  const Result resumed = Trainer(train(model) + " --resume");
   EXPECT_EQ(resumed.code, 0) << resumed.err;
   EXPECT_EQ(Slurp(model), Slurp(whole));
+}
+
+TEST(CommandLineTest, SignalsEndWhatHasNothingToSave) {
+  // Reading a FIFO that nobody writes never ends.
+  const std::string fifo = TempPath("fifo.twn");
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    execl(TERN_TRAINER, TERN_TRAINER, "inspect", fifo.c_str(), nullptr);
+    _exit(127);
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  ASSERT_EQ(kill(child, SIGINT), 0);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(WTERMSIG(status), SIGINT);
+}
+
+// oneDNN has no fast gradient for every combination of layouts; its plain
+// loops made an epoch on a CPU without AVX-512 take a quarter of an hour.
+TEST(CommandLineTest, NoInstructionSetTrainsOnPlainLoops) {
+  for (const std::string isa : {"SSE41", "AVX2", "ALL"}) {
+    setenv("ONEDNN_MAX_CPU_ISA", isa.c_str(), 1);
+    setenv("ONEDNN_VERBOSE", "1", 1);
+    const Result result =
+        Trainer(TrainCommand(TempPath("m.twn"), SyntheticNetwork(), 1));
+    unsetenv("ONEDNN_MAX_CPU_ISA");
+    unsetenv("ONEDNN_VERBOSE");
+    ASSERT_EQ(result.code, 0) << result.err;
+    const std::string& lines = result.out;
+    ASSERT_THAT(lines, HasSubstr("convolution,")) << isa;
+    EXPECT_THAT(lines, Not(HasSubstr("convolution,ref"))) << isa;
+    EXPECT_THAT(lines, Not(HasSubstr("inner_product,ref"))) << isa;
+  }
 }
 
 }  // namespace
