@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 """What a scrape of many models costs the server.
 
-    scrape_test.py --bin=FOLDER --model=FILE.twn [--models=50] [--limit_ms=10]
+    scrape_test.py --bin=FOLDER --model=FILE.twn --picture=FILE [--models=50]
 
 Serves the model under 50 names, sends each a request so that all series exist,
 and scrapes 100 times. Server time is the CPU time of the server's process over
-the scrapes, nothing else being asked of it meanwhile.
+the scrapes, nothing else being asked of it meanwhile. It is printed, not judged:
+that every series is there is what can fail.
 """
 
 import argparse
 import pathlib
 import statistics
-import sys
 import time
 
 from tern_server import TernServer, free_folder
@@ -24,7 +24,6 @@ def main():
     parser.add_argument("--picture", required=True, type=pathlib.Path)
     parser.add_argument("--models", type=int, default=50)
     parser.add_argument("--scrapes", type=int, default=100)
-    parser.add_argument("--limit_ms", type=float, default=10)
     arguments = parser.parse_args()
 
     repository = free_folder()
@@ -49,11 +48,7 @@ def main():
     print(f"{arguments.models} models: {cpu_ms:.2f} ms of server CPU time a scrape, "
           f"median {statistics.median(walls) * 1e3:.2f} ms until answered, "
           f"{len(text) / 1024:.0f} KiB, {text.count(chr(10))} lines")
-    if cpu_ms > arguments.limit_ms:
-        print(f"FAILED: more than {arguments.limit_ms} ms", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,12 +44,17 @@ inline Dataset SyntheticData(std::uint32_t images, std::uint64_t seed) {
   return *std::move(data);
 }
 
+// A path in the running test's own folder, which begins empty.
 inline std::string TempPath(const std::string& name) {
   const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
   const std::filesystem::path dir =
       std::filesystem::path(::testing::TempDir()) /
       (std::string("tern_") + test->test_suite_name() + "_" + test->name());
-  std::filesystem::create_directories(dir);
+  static std::set<std::filesystem::path> begun;
+  if (begun.insert(dir).second) {
+    std::filesystem::remove_all(dir);
+    std::filesystem::create_directories(dir);
+  }
   return (dir / name).string();
 }
 
