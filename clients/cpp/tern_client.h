@@ -1,10 +1,12 @@
 // Client of a Tern server over gRPC.
 //
 // Thread-safe: one client may be used from many threads; it holds one channel.
-// Every call takes a deadline. Calls that the server pushed back
-// (RESOURCE_EXHAUSTED, UNAVAILABLE) are retried within the deadline, waiting
-// as long as its RetryInfo says. Errors are the server's status, its message
-// first; INVALID_ARGUMENT names the fields.
+// Every call takes a deadline. Within it, calls are retried that the server
+// pushed back (RESOURCE_EXHAUSTED or UNAVAILABLE with RetryInfo), waiting as
+// long as that says, and those that found it UNAVAILABLE and change nothing
+// when repeated; retry.h has the rule. RESOURCE_EXHAUSTED without RetryInfo is
+// final: no wait makes a message or a request smaller. Errors are the server's
+// status, its message first; INVALID_ARGUMENT names the fields.
 
 #ifndef TERN_CLIENTS_CPP_TERN_CLIENT_H_
 #define TERN_CLIENTS_CPP_TERN_CLIENT_H_
