@@ -58,7 +58,7 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
   // Only training has work to save; a signal ends the others.
-  if (commands.front().app->parsed()) {
+  if (app.got_subcommand("train")) {
     std::signal(SIGINT, RequestStop);
     std::signal(SIGTERM, RequestStop);
   }

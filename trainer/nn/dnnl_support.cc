@@ -26,41 +26,37 @@ void Shards::ReserveScratch(const dnnl::memory::desc& desc) {
   for (dnnl::memory& memory : scratch_) memory = dnnl::memory(bytes, engine_);
 }
 
-void Kernel::ConvertInput(int arg, const dnnl::memory::desc& given,
-                          const dnnl::memory::desc& used) {
+void Kernel::Convert(int arg, Flow flow, const dnnl::memory::desc& given,
+                     const dnnl::memory::desc& used) {
   if (given == used) return;
   const dnnl::engine& engine = shards_->engine();
-  inputs_.push_back({arg, dnnl::reorder({engine, given, engine, used}),
-                     MakePerShard(used, *shards_)});
-}
-
-void Kernel::ConvertOutput(int arg, const dnnl::memory::desc& given,
-                           const dnnl::memory::desc& used) {
-  if (given == used) return;
-  const dnnl::engine& engine = shards_->engine();
-  outputs_.push_back({arg, dnnl::reorder({engine, used, engine, given}),
-                      MakePerShard(used, *shards_)});
+  const bool input = flow == Flow::kInput;
+  const dnnl::reorder::primitive_desc reorder(engine, input ? given : used,
+                                              engine, input ? used : given,
+                                              UserScratch());
+  conversions_.push_back(
+      {arg, flow, Kernel(reorder, shards_), MakePerShard(used, *shards_)});
 }
 
 void Kernel::Run(int shard, KernelArgs args) const {
   const auto s = static_cast<std::size_t>(shard);
-  dnnl::stream& stream = shards_->stream(shard);
-  for (const Conversion& input : inputs_) {
-    dnnl::memory given = std::exchange(args.at(input.arg), input.used[s]);
-    input.reorder.execute(stream, given, args.at(input.arg));
+  KernelArgs given;
+  for (const Conversion& c : conversions_) {
+    given[c.arg] = std::exchange(args.at(c.arg), c.used[s]);
+    if (c.flow == Flow::kOutput) continue;
+    c.reorder.Run(shard,
+                  {{DNNL_ARG_FROM, given[c.arg]}, {DNNL_ARG_TO, c.used[s]}});
   }
-  std::vector<dnnl::memory> results;
-  for (const Conversion& output : outputs_)
-    results.push_back(std::exchange(args.at(output.arg), output.used[s]));
   if (scratch_desc_.get_size() > 0) {
     args.emplace(DNNL_ARG_SCRATCHPAD,
                  dnnl::memory(scratch_desc_, shards_->engine(),
                               shards_->scratch(shard)));
   }
-  primitive_.execute(stream, args);
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    dnnl::memory used = outputs_[i].used[s];
-    outputs_[i].reorder.execute(stream, used, results[i]);
+  primitive_.execute(shards_->stream(shard), args);
+  for (const Conversion& c : conversions_) {
+    if (c.flow == Flow::kInput) continue;
+    c.reorder.Run(shard,
+                  {{DNNL_ARG_FROM, c.used[s]}, {DNNL_ARG_TO, given[c.arg]}});
   }
 }
 

@@ -72,28 +72,29 @@ class Kernel {
     shards->ReserveScratch(scratch_desc_);
   }
 
-  // The layout `given` in which callers pass an argument and the one `used` by
-  // the primitive: where they differ, Run copies, inputs before the primitive
-  // and outputs after it.
-  void ConvertInput(int arg, const dnnl::memory::desc& given,
-                    const dnnl::memory::desc& used);
-  void ConvertOutput(int arg, const dnnl::memory::desc& given,
-                     const dnnl::memory::desc& used);
+  // Callers pass the argument in the layout `given`, the primitive has it in
+  // `used`: where they differ, Run copies inputs before the primitive and
+  // outputs after it.
+  enum class Flow { kInput, kOutput };
+  void Convert(int arg, Flow flow, const dnnl::memory::desc& given,
+               const dnnl::memory::desc& used);
 
   void Run(int shard, KernelArgs args) const;
 
  private:
-  struct Conversion {
-    int arg;
-    dnnl::reorder reorder;
-    std::vector<dnnl::memory> used;  // for each shard
-  };
+  struct Conversion;
 
-  std::vector<Conversion> inputs_;
-  std::vector<Conversion> outputs_;
+  std::vector<Conversion> conversions_;
   dnnl::primitive primitive_;
   dnnl::memory::desc scratch_desc_;
   Shards* shards_ = nullptr;
+};
+
+struct Kernel::Conversion {
+  int arg;
+  Flow flow;
+  Kernel reorder;
+  std::vector<dnnl::memory> used;  // for each shard
 };
 
 // Attributes of every primitive: scratch memory comes from us.

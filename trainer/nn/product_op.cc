@@ -48,6 +48,8 @@ void AddInto(const std::vector<memory>& parts, ThreadPool& pool) {
 }  // namespace
 
 struct ProductOp::Kernels {
+  using Flow = Kernel::Flow;
+
   Kernel forward;
   Kernel backward_data;
   Kernel backward_weights;
@@ -72,7 +74,7 @@ struct ProductOp::Kernels {
   // `make(in, out)` describes a gradient's primitive for tensors of these
   // layouts. Not every combination has a fast one (AVX2 has none for the
   // weights of a layer with one input channel and a blocked output): then
-  // oneDNN chooses the layouts, and the tensors are copied to them.
+  // oneDNN chooses the output's layout, or both, and the tensors are copied.
   template <typename Make>
   auto Describe(const Make& make) const {
     auto desc = make(input, output);
@@ -92,17 +94,18 @@ struct ProductOp::Kernels {
     if (!options.train) return;
     const auto weights_pd = Describe(make_weights_pd);
     backward_weights = Kernel(weights_pd, shards);
-    backward_weights.ConvertInput(DNNL_ARG_SRC, input, weights_pd.src_desc());
-    backward_weights.ConvertInput(DNNL_ARG_DIFF_DST, output,
-                                  weights_pd.diff_dst_desc());
+    backward_weights.Convert(DNNL_ARG_SRC, Flow::kInput, input,
+                             weights_pd.src_desc());
+    backward_weights.Convert(DNNL_ARG_DIFF_DST, Flow::kInput, output,
+                             weights_pd.diff_dst_desc());
     weight_gradient = weights_pd.diff_weights_desc();
     if (!input_gradient) return;
     const auto data_pd = Describe(make_data_pd);
     backward_data = Kernel(data_pd, shards);
-    backward_data.ConvertInput(DNNL_ARG_DIFF_DST, output,
-                               data_pd.diff_dst_desc());
-    backward_data.ConvertOutput(DNNL_ARG_DIFF_SRC, input,
-                                data_pd.diff_src_desc());
+    backward_data.Convert(DNNL_ARG_DIFF_DST, Flow::kInput, output,
+                          data_pd.diff_dst_desc());
+    backward_data.Convert(DNNL_ARG_DIFF_SRC, Flow::kOutput, input,
+                          data_pd.diff_src_desc());
     backward_data_weights = data_pd.weights_desc();
   }
 
