@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Runs the fenced commands of a document, in order, as a reader would.
 
-    run_fenced.py DOCUMENT --bin=FOLDER --root=SOURCE_FOLDER
+    run_fenced.py DOCUMENT --bin=FOLDER --root=SOURCE_FOLDER [--serve=MODEL.twn]
 
 A fence opened with ```sh runs in bash (errors end it) in one scratch folder
 for the whole document, with the built programs on the PATH and `make` replaced
 by a check that its targets exist. A fence that a test cannot run says why:
 
     ```sh norun: needs a container engine
+
+What a reader has lies in the folder: the pictures shoe.png, photos/a.jpg and
+more/a.jpg. With --serve there is a server too, named by TERN_SERVER and
+TERN_HTTP, which serves the model as `fashion`, and its file fashion.twn.
 
 Servers that a fence starts in the background are ended when the document is
 done. Other fences (text, json, python ...) are left alone, except that every
@@ -16,13 +20,17 @@ must come out again (numbers may differ).
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+
+from tern_server import TernServer
 
 FENCE = re.compile(r"^```(\w+)?[ ]*(.*)$")
 
@@ -72,6 +80,25 @@ class Shell:
         self.environment = dict(
             os.environ, PATH=f"{stubs}:{bin_folder}:{os.environ['PATH']}", TERN_SOURCE=root)
         self.groups = []
+        self._copy_pictures(pathlib.Path(root) / "tests/engine/image/data")
+
+    def _copy_pictures(self, data):
+        for name, source in (("shoe.png", "grey_8.png"), ("photos/a.jpg", "grey.jpg"),
+                             ("more/a.jpg", "grey.jpg")):
+            target = pathlib.Path(self.scratch.name) / name
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(data / source, target)
+
+    @contextlib.contextmanager
+    def serving(self, bin_folder, model):
+        """A server with the model `fashion`, as long as the block runs."""
+        shutil.copy(model, pathlib.Path(self.scratch.name) / "fashion.twn")
+        version = pathlib.Path(self.scratch.name) / ".repository/fashion/1"
+        version.mkdir(parents=True)
+        shutil.copy(model, version / "model.twn")
+        with TernServer(bin_folder, version.parents[1]) as server:
+            self.environment |= {"TERN_SERVER": server.grpc, "TERN_HTTP": server.http}
+            yield
 
     def run(self, body, timeout):
         # Variables and background jobs of one fence are there in the next.
@@ -102,13 +129,17 @@ def main():
     parser.add_argument("document", type=pathlib.Path)
     parser.add_argument("--bin", required=True)
     parser.add_argument("--root", required=True)
+    parser.add_argument("--serve", metavar="MODEL.twn")
     parser.add_argument("--timeout", type=float, default=240)
     arguments = parser.parse_args()
 
     shell = Shell(os.path.abspath(arguments.bin), os.path.abspath(arguments.root))
     ran = skipped = 0
     last_output = None
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(shell.close)
+        if arguments.serve:
+            stack.enter_context(shell.serving(arguments.bin, arguments.serve))
         for line, language, remark, body in fences(arguments.document.read_text()):
             place = f"{arguments.document}:{line}"
             if language == "sh" and remark.startswith("norun:"):
@@ -126,8 +157,6 @@ def main():
                 if not re.search(pattern_of(first), last_output):
                     sys.exit(f"{place}: the shown output does not come out again:\n{first}\n---\n{last_output}")
                 last_output = None
-    finally:
-        shell.close()
     print(f"{arguments.document}: {ran} fences ran, {skipped} are not for a test")
     if ran + skipped == 0:
         sys.exit(f"{arguments.document}: no sh fence")

@@ -1,8 +1,7 @@
-"""The `tern` program and its README on a real server."""
+"""The `tern` program on a real server."""
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import unittest
@@ -32,21 +31,6 @@ class TernProgramTest(unittest.TestCase):
         return subprocess.run(["bash", "-euo", "pipefail", "-c", script],
                               cwd=self.server.dir, env=self.environment,
                               capture_output=True, text=True, check=False)
-
-    def test_the_readmes_commands_run(self):
-        folder = self.server.dir
-        shutil.copy(PICTURES / "grey_8.png", folder / "shoe.png")
-        for name in ("photos", "more"):
-            (folder / name).mkdir()
-            shutil.copy(PICTURES / "grey.jpg", folder / name / "a.jpg")
-        shutil.copy(self.server.model, folder / "fashion.twn")
-        readme = (harness.ROOT / "clients/cpp/README.md").read_text()
-        fences = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
-        self.assertEqual(len(fences), 4)
-        for fence in fences:
-            done = self.run_bash(fence)
-            self.assertEqual(done.returncode, 0, fence + done.stderr)
-            self.assertNotEqual(done.stdout, "")
 
     def test_logits_do_not_depend_on_the_batch(self):
         pixels = np.random.default_rng(5).integers(0, 256, (50, 28, 28),
