@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import (Any, Callable, List, Optional, Sequence, Union, overload)
+from typing import (Any, Callable, List, Optional, Union, overload)
 
 import grpc
 import grpc.aio
@@ -51,18 +51,25 @@ class AsyncClient:
         await self._channel.close()
 
     @overload
-    async def classify(self, images: Sequence[_wire.ImageLike], *,
+    async def classify(self, images: _wire.Picture, *,
+                       model: Optional[str] = ...,
+                       version: Optional[int] = ..., top_k: int = ...,
+                       logits: bool = ..., timeout: Optional[float] = ...
+                       ) -> Result: ...
+
+    @overload
+    async def classify(self, images: _wire.Pictures, *,
                        model: Optional[str] = ...,
                        version: Optional[int] = ..., top_k: int = ...,
                        logits: bool = ..., timeout: Optional[float] = ...
                        ) -> List[Result]: ...
 
     @overload
-    async def classify(self, images: _wire.ImageLike, *,
+    async def classify(self, images: Any, *,
                        model: Optional[str] = ...,
                        version: Optional[int] = ..., top_k: int = ...,
                        logits: bool = ..., timeout: Optional[float] = ...
-                       ) -> Result: ...
+                       ) -> Any: ...
 
     async def classify(self, images: Any, *, model: Optional[str] = None,
                        version: Optional[int] = None, top_k: int = 5,
@@ -133,7 +140,7 @@ class AsyncClient:
         """As Client.is_serving."""
         response = await self._unary("Check",
                                      pb.HealthCheckRequest(service=service))
-        return response.status == 1
+        return bool(response.status == 1)
 
     async def _only_model(self) -> str:
         if self._model is None:

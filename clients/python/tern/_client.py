@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import os
 import time
-from typing import (Any, Callable, List, Optional, Sequence, Union, overload)
+from typing import (Any, Callable, List, Optional, Union, overload)
 
 import grpc
 
@@ -52,16 +52,22 @@ class Client:
         self._channel.close()
 
     @overload
-    def classify(self, images: Sequence[_wire.ImageLike], *,
+    def classify(self, images: _wire.Picture, *,
+                 model: Optional[str] = ..., version: Optional[int] = ...,
+                 top_k: int = ..., logits: bool = ...,
+                 timeout: Optional[float] = ...) -> Result: ...
+
+    @overload
+    def classify(self, images: _wire.Pictures, *,
                  model: Optional[str] = ..., version: Optional[int] = ...,
                  top_k: int = ..., logits: bool = ...,
                  timeout: Optional[float] = ...) -> List[Result]: ...
 
     @overload
-    def classify(self, images: _wire.ImageLike, *, model: Optional[str] = ...,
-                 version: Optional[int] = ..., top_k: int = ...,
-                 logits: bool = ..., timeout: Optional[float] = ...
-                 ) -> Result: ...
+    def classify(self, images: Any, *,
+                 model: Optional[str] = ..., version: Optional[int] = ...,
+                 top_k: int = ..., logits: bool = ...,
+                 timeout: Optional[float] = ...) -> Any: ...
 
     def classify(self, images: Any, *, model: Optional[str] = None,
                  version: Optional[int] = None, top_k: int = 5,
@@ -126,7 +132,7 @@ class Client:
     def is_serving(self, service: str = "") -> bool:
         """Health of a model, or of the whole server."""
         response = self._unary("Check", pb.HealthCheckRequest(service=service))
-        return response.status == 1
+        return bool(response.status == 1)
 
     def _only_model(self) -> str:
         if self._model is None:

@@ -29,7 +29,9 @@ def _message(name: str) -> Any:
     descriptor = _POOL.FindMessageTypeByName(name)
     if hasattr(message_factory, "GetMessageClass"):
         return message_factory.GetMessageClass(descriptor)
-    return message_factory.MessageFactory(_POOL).GetPrototype(descriptor)
+    # Protobuf before 4.22.
+    factory: Any = message_factory.MessageFactory(_POOL)
+    return factory.GetPrototype(descriptor)
 
 
 ClassifyRequest = _message("tern.v1.ClassifyRequest")

@@ -24,7 +24,7 @@ class TernError(Exception):
 
 class ClassScore(NamedTuple):
     """One class of one picture. `label` is "" where the model has none."""
-    index: int
+    index: int  # type: ignore[assignment]  # Not tuple's index().
     label: str
     probability: float
     logit: float

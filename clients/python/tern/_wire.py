@@ -6,7 +6,8 @@ import hashlib
 import io
 import os
 import random
-from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import (Any, Iterator, List, Optional, Protocol, Sequence, Tuple,
+                    Union)
 
 import grpc
 
@@ -23,8 +24,19 @@ CHANNEL_OPTIONS = [("grpc.max_receive_message_length", 64 << 20),
                    ("grpc.initial_reconnect_backoff_ms", 100),
                    ("grpc.min_reconnect_backoff_ms", 100)]
 
-# A path, an encoded JPEG or PNG, a numpy array of uint8, or a PIL image.
-ImageLike = Union[str, "os.PathLike[str]", bytes, Any]
+
+
+class PilImage(Protocol):
+    """What tells a PIL image from the rest; Pillow need not be installed."""
+
+    def getexif(self) -> Any: ...
+
+
+# For type checkers: one picture is a path, an encoded JPEG or PNG, or a PIL
+# image. A numpy array is Any: one picture or many, as its shape says.
+Picture = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview,
+                PilImage]
+Pictures = Union[List[Any], Tuple[Any, ...]]
 
 
 def _is_array(value: Any) -> bool:
@@ -55,8 +67,8 @@ def _pil_image(picture: Any) -> Any:
     return pb.Image(encoded=file.getvalue())
 
 
-def to_image(value: ImageLike) -> Any:
-    """A tern.v1.Image of any of the kinds that ImageLike names."""
+def to_image(value: Any) -> Any:
+    """A tern.v1.Image of a Picture or of the numpy array of one."""
     if isinstance(value, (str, os.PathLike)):
         with open(value, "rb") as file:
             return pb.Image(encoded=file.read())
@@ -71,7 +83,7 @@ def to_image(value: ImageLike) -> Any:
                     f"got {type(value).__name__}")
 
 
-def split_images(images: Any) -> Tuple[List[ImageLike], bool]:
+def split_images(images: Any) -> Tuple[List[Any], bool]:
     """The pictures, and whether the caller gave just one.
 
     An array of four dimensions is a batch, and so is one of three whose last
@@ -86,7 +98,7 @@ def split_images(images: Any) -> Tuple[List[ImageLike], bool]:
     return [images], True
 
 
-def classify_requests(images: Sequence[ImageLike], model: str,
+def classify_requests(images: Sequence[Any], model: str,
                       version: Optional[int], top_k: int,
                       logits: bool) -> Iterator[Any]:
     """Requests of at most BATCH_IMAGES pictures and about BATCH_BYTES."""
@@ -154,8 +166,8 @@ def details_of(message: Any) -> ModelDetails:
 
 def only_model(response: Any) -> str:
     """The name to use where the caller gave none."""
-    names = sorted({m.model for m in response.models
-                    if pb.state_name(m.state) == "ready"})
+    names: List[str] = sorted({m.model for m in response.models
+                               if pb.state_name(m.state) == "ready"})
     if len(names) == 1:
         return names[0]
     raise TernError(
