@@ -130,7 +130,7 @@ def main():
     parser.add_argument("--bin", required=True)
     parser.add_argument("--root", required=True)
     parser.add_argument("--serve", metavar="MODEL.twn")
-    parser.add_argument("--timeout", type=float, default=240)
+    parser.add_argument("--timeout", type=float, default=540)
     arguments = parser.parse_args()
 
     shell = Shell(os.path.abspath(arguments.bin), os.path.abspath(arguments.root))
