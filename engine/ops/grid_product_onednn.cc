@@ -49,6 +49,8 @@ Product MakeProduct(const typename Primitive::desc& desc, int images) {
   // The library's own scratchpad belongs to the thread that made the
   // primitive, not to the one that runs it.
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  // The default is a process-wide setting, the environment's among others.
+  attributes.set_fpmath_mode(dnnl::fpmath_mode::strict);
   const typename Primitive::primitive_desc made(desc, attributes, CpuEngine());
   return {Primitive(made), made.src_desc(),        made.weights_desc(),
           made.dst_desc(), made.scratchpad_desc(), images};
