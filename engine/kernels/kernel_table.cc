@@ -89,11 +89,16 @@ std::vector<std::string_view> KernelTableNames() {
 }
 
 absl::StatusOr<const KernelTable*> SelectKernels(std::string_view name) {
+  return SelectKernels(name, AllKernelTables());
+}
+
+absl::StatusOr<const KernelTable*> SelectKernels(
+    std::string_view name, std::span<const KernelTable* const> tables) {
   // This Abseil has a string_view of its own.
   const auto quoted = [](std::string_view text) {
     return absl::StrCat("\"", std::string(text), "\"");
   };
-  for (const KernelTable* table : AllKernelTables()) {
+  for (const KernelTable* table : tables) {
     if (name != "auto" && name != table->name) continue;
     const bool supported = table->is_supported();
     if (supported && ReproducesKnownAnswer(*table)) return table;
@@ -108,8 +113,8 @@ absl::StatusOr<const KernelTable*> SelectKernels(std::string_view name) {
         "no kernels pass their known-answer check on this CPU");
   }
   std::string names = "auto";
-  for (const std::string_view known : KernelTableNames()) {
-    absl::StrAppend(&names, ", ", std::string(known));
+  for (const KernelTable* table : tables) {
+    absl::StrAppend(&names, ", ", std::string(table->name));
   }
   return absl::InvalidArgumentError(
       absl::StrCat("no kernels ", quoted(name), "; there are: ", names));

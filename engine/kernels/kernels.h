@@ -49,6 +49,10 @@ struct KernelTable {
 std::span<const KernelTable* const> AllKernelTables();
 const KernelTable& ReferenceKernels();
 
+// SelectKernels (kernel_table.h) among these tables, best first.
+absl::StatusOr<const KernelTable*> SelectKernels(
+    std::string_view name, std::span<const KernelTable* const> tables);
+
 // Whether every kernel of the table reproduces the known answer. Only for
 // tables that the CPU supports.
 bool ReproducesKnownAnswer(const KernelTable& table);

@@ -41,17 +41,27 @@ TEST(KernelTable, EverySupportedTableReproducesTheKnownAnswer) {
   }
 }
 
-TEST(KernelTable, AWrongKernelFailsTheKnownAnswer) {
-  ConvKernel wrong = kConvReference;
-  wrong.pack = [](const ConvGeometry& g, const std::int8_t* codes,
-                  std::uint8_t* packed) {
+TEST(KernelTable, AWrongKernelIsNeverUsed) {
+  ConvKernel wrong_kernel = kConvReference;
+  wrong_kernel.pack = [](const ConvGeometry& g, const std::int8_t* codes,
+                         std::uint8_t* packed) {
     kConvReference.pack(g, codes, packed);
     packed[0] ^= 1;
   };
-  const ConvKernel* const conv[] = {&wrong};
-  KernelTable table = ReferenceKernels();
-  table.conv = conv;
-  EXPECT_FALSE(ReproducesKnownAnswer(table));
+  const ConvKernel* const conv[] = {&wrong_kernel};
+  KernelTable wrong = ReferenceKernels();
+  wrong.name = "wrong";
+  wrong.conv = conv;
+  EXPECT_FALSE(ReproducesKnownAnswer(wrong));
+
+  const KernelTable* const tables[] = {&wrong, &ReferenceKernels()};
+  const auto chosen = SelectKernels("auto", tables);
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  EXPECT_EQ(*chosen, &ReferenceKernels());
+  const auto named = SelectKernels("wrong", tables);
+  EXPECT_EQ(named.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(named.status().message()),
+              testing::HasSubstr("known-answer"));
 }
 
 }  // namespace

@@ -184,6 +184,13 @@ const std::vector<Forgery>& HeaderForgeries() {
        },
        "graph.node[5] 'b2': input: graph.node[3] 'shortcut' yields S16, must "
        "be U8"},
+      {"PoolReadsS16", kTinyResidual,
+       [](Header* h) {
+         h->mutable_graph()->mutable_node(5)->clear_activation();
+         Quantization(h, 5)->set_type(model::v1::ELEMENT_TYPE_S16);
+       },
+       "graph.node[6] 'pool': input: graph.node[5] 'b2' yields S16, must be U8 "
+       "(S16 is for residuals only)"},
       {"PoolAsLastNode", kTinyResidual,
        [](Header* h) {
          h->mutable_graph()->mutable_node()->RemoveLast();

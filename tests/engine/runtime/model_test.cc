@@ -171,6 +171,14 @@ TEST(TopK, OrdersByLogitThenIndex) {
               1e-12);
 }
 
+TEST(TopK, TemperatureDividesTheLogits) {
+  const std::vector<float> logits = {1, 3, 2};
+  const auto top = TopK(logits, 1, 0.25);
+  ASSERT_EQ(top.size(), 1);
+  EXPECT_NEAR(top[0].probability, 1 / (1 + std::exp(-4.0) + std::exp(-8.0)),
+              1e-12);
+}
+
 TEST(TopK, LargeLogitsDoNotOverflow) {
   const std::vector<float> logits = {3e38F, -3e38F};
   const auto top = TopK(logits, 5, 1e-6);

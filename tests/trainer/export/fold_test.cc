@@ -6,6 +6,8 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <random>
+#include <utility>
 #include <vector>
 
 #include "engine/engine.h"
@@ -38,6 +40,48 @@ TEST(FoldTest, BatchNormByHand) {
   EXPECT_FLOAT_EQ(folded.multiplier[1], 2.0F * 0.25F / 0.125F);
   EXPECT_FLOAT_EQ(folded.bias[0], (1 - 2) / 0.125F);
   EXPECT_FLOAT_EQ(folded.bias[1], (1 + 2) / 0.125F);
+}
+
+// Every intermediate result in double, m and c rounded to f32 once: what
+// rounding each step to f32 would give differs.
+TEST(FoldTest, RoundsOnce) {
+  constexpr int kFilters = 50;
+  std::mt19937 random(1);
+  const auto draw = [&random] {
+    return static_cast<float>(random() % 9999 + 1) / 1000;
+  };
+  ProductWeights product;
+  product.quantizer = WeightQuantizer::kTwn;
+  BatchNormNumbers norm;
+  for (int k = 0; k < kFilters; ++k) {
+    product.codes.insert(product.codes.end(), {1, 1});
+    product.scale.push_back(draw());
+    norm.gamma.value.push_back(draw());
+    norm.beta.value.push_back(draw());
+    norm.running_mean.push_back(draw());
+    norm.running_variance.push_back(draw());
+  }
+  const FoldScales scales{
+      .input = draw(), .output = draw(), .zero_point = {77, 200}};
+  const NodeWeights folded = FoldLayer(product, &norm, scales);
+  int differ = 0;
+  for (int k = 0; k < kFilters; ++k) {
+    const auto fold = [&]<typename T>(T alpha) {
+      const T g = T{norm.gamma.value[k]} /
+                  std::sqrt(T{norm.running_variance[k]} + T{kBatchNormEpsilon});
+      const T m = alpha * g * static_cast<T>(scales.input) /
+                  static_cast<T>(scales.output);
+      const T c = (T{norm.beta.value[k]} - g * T{norm.running_mean[k]}) /
+                      static_cast<T>(scales.output) -
+                  m * 277;
+      return std::pair{static_cast<float>(m), static_cast<float>(c)};
+    };
+    const auto [m, c] = fold(static_cast<long double>(product.scale[k]));
+    EXPECT_EQ(folded.multiplier[k], m) << k;
+    EXPECT_EQ(folded.bias[k], c) << k;
+    differ += fold(product.scale[k]) != std::pair{m, c} ? 1 : 0;
+  }
+  EXPECT_GT(differ, kFilters / 2);
 }
 
 TEST(FoldTest, ZeroPointOfThePictureMovesIntoTheBias) {
