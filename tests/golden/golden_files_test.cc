@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "engine/engine.h"
-#include "engine/kernels/kernel_table.h"
 #include "engine/model/model_file.h"
 #include "engine/runtime/golden.h"
 #include "tests/testing/forged_model.h"
+#include "tests/testing/tables_to_test.h"
 #include "tests/testing/tiny_model.h"
 
 namespace tern {
@@ -61,10 +61,8 @@ TEST(GoldenFilesTest, AnswerOnEveryTableAsTheFileSays) {
     const auto file = ModelFile::Read(AsBytes(bytes), ReadLimits());
     ASSERT_TRUE(file.ok()) << golden.name << ": " << file.status();
     const auto& stated = file->header().card().golden();
-    for (const std::string_view table : KernelTableNames()) {
-      const auto kernels = SelectKernels(table);
-      if (!kernels.ok()) continue;
-      const auto model = Model::Load(AsBytes(bytes), **kernels, {});
+    for (const KernelTable* table : TablesToTest()) {
+      const auto model = Model::Load(AsBytes(bytes), *table, {});
       ASSERT_TRUE(model.ok()) << golden.name << ": " << model.status();
       const std::vector<std::uint8_t> pictures =
           GoldenPictures(stated, (*model)->input_bytes());
@@ -77,7 +75,7 @@ TEST(GoldenFilesTest, AnswerOnEveryTableAsTheFileSays) {
                            absl::MakeSpan(logits))
                       .ok());
       EXPECT_THAT(logits, ::testing::ElementsAreArray(stated.logit()))
-          << golden.name << " on " << table;
+          << golden.name << " on " << table->name;
     }
   }
 }

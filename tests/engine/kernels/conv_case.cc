@@ -1,10 +1,14 @@
 #include "tests/engine/kernels/conv_case.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numeric>
 #include <sstream>
+
+#include "engine/kernels/kernels.h"
 
 namespace tern {
 namespace {
@@ -13,33 +17,29 @@ int Uniform(int low, int high, std::mt19937* random) {
   return std::uniform_int_distribution<int>(low, high)(*random);
 }
 
-std::size_t ElementBytes(OutputType type) {
-  return type == OutputType::kU8 ? 1 : type == OutputType::kS16 ? 2 : 4;
-}
-
 std::size_t OutputElements(const ConvGeometry& g, int batch) {
   return std::size_t{1} * batch * g.out_h * g.out_w * g.filters;
 }
 
 std::int32_t Accumulate(const ConvCase& c, int image, int y, int x, int k) {
   const ConvGeometry& g = c.geometry;
+  const std::vector<std::uint8_t> zeros(c.pad_value.empty() ? g.in_c : 0);
+  const std::uint8_t* padding =
+      c.pad_value.empty() ? zeros.data() : c.pad_value.data();
+  const std::int8_t* taps =
+      c.codes.data() + std::size_t{1} * k * g.kernel_h * g.kernel_w * g.in_c;
   std::uint32_t acc = 0;
   for (int i = 0; i < g.kernel_h; ++i) {
-    for (int j = 0; j < g.kernel_w; ++j) {
+    for (int j = 0; j < g.kernel_w; ++j, taps += g.in_c) {
       const int row = y * g.stride_h + i - g.pad_top;
       const int col = x * g.stride_w + j - g.pad_left;
       const bool inside = row >= 0 && row < g.in_h && col >= 0 && col < g.in_w;
-      const std::size_t at =
-          ((std::size_t{1} * image * g.in_h + row) * g.in_w + col) * g.in_c;
-      const std::int8_t* taps =
-          c.codes.data() +
-          ((std::size_t{1} * k * g.kernel_h + i) * g.kernel_w + j) * g.in_c;
-      for (int ch = 0; ch < g.in_c; ++ch) {
-        const int value = inside                ? c.input[at + ch]
-                          : c.pad_value.empty() ? 0
-                                                : c.pad_value[ch];
-        acc += static_cast<std::uint32_t>(value * taps[ch]);
-      }
+      const std::size_t pixel =
+          (std::size_t{1} * image * g.in_h + row) * g.in_w + col;
+      const std::uint8_t* values =
+          inside ? c.input.data() + pixel * g.in_c : padding;
+      for (int ch = 0; ch < g.in_c; ++ch)
+        acc += static_cast<std::uint32_t>(values[ch] * taps[ch]);
     }
   }
   return static_cast<std::int32_t>(acc);
@@ -81,17 +81,9 @@ void FillWithNoise(T* data, std::size_t bytes, std::mt19937* random) {
 
 void ChooseEpilogue(ConvCase* c, std::mt19937* random) {
   const int output = Uniform(0, 5, random);
-  Epilogue& e = c->epilogue;
-  if (output == 4) {
-    e.output_type = OutputType::kS16;
-    e.low = -32768;
-    e.high = 32767;
-    for (float& m : c->multiplier) m *= 128;
-  } else if (output == 5) {
-    e.output_type = OutputType::kF32;
-  } else if (output == 3) {
-    e.high = static_cast<float>((1 << Uniform(1, 7, random)) - 1);
-  }
+  if (output == 3) SetOutput(c, OutputType::kU8, Uniform(1, 7, random));
+  if (output == 4) SetOutput(c, OutputType::kS16);
+  if (output == 5) SetOutput(c, OutputType::kF32);
   const int residual = Uniform(0, 3, random);
   if (residual == 2) AddResidual(c, OutputType::kU8, random);
   if (residual == 3) AddResidual(c, OutputType::kS16, random);
@@ -172,6 +164,52 @@ void AddResidual(ConvCase* c, OutputType type, std::mt19937* random) {
   c->epilogue.residual_scale = type == OutputType::kU8 ? 0.37F : 0.003F;
 }
 
+ConvGeometry RandomGeometry(std::uint64_t seed) {
+  std::mt19937_64 random(seed * 7919 + 13);
+  const auto between = [&random](int low, int high) {
+    return low + static_cast<int>(random() % (high - low + 1));
+  };
+  ConvGeometry g;
+  g.filters = between(1, 150);
+  g.in_c = between(0, 3) == 0 ? between(1, 4) : between(1, 150);
+  if (between(0, 4) == 0) {
+    g.in_c = between(1, 700);
+    return g;
+  }
+  g.kernel_h = between(1, 5);
+  g.kernel_w = between(1, 5);
+  g.stride_h = between(1, 3);
+  g.stride_w = between(1, 3);
+  g.pad_top = between(0, g.kernel_h - 1);
+  g.pad_left = between(0, g.kernel_w - 1);
+  g.in_h = between(1, 14);
+  g.in_w = between(1, 14);
+  const int pad_bottom = between(0, g.kernel_h - 1);
+  const int pad_right = between(0, g.kernel_w - 1);
+  g.in_h = std::max(g.in_h, g.kernel_h - g.pad_top - pad_bottom);
+  g.in_w = std::max(g.in_w, g.kernel_w - g.pad_left - pad_right);
+  g.out_h = (g.in_h + g.pad_top + pad_bottom - g.kernel_h) / g.stride_h + 1;
+  g.out_w = (g.in_w + g.pad_left + pad_right - g.kernel_w) / g.stride_w + 1;
+  return g;
+}
+
+void SetOutput(ConvCase* c, OutputType type, int bits) {
+  Epilogue& e = c->epilogue;
+  e.output_type = type;
+  if (type == OutputType::kU8) {
+    e.high = static_cast<float>((1 << bits) - 1);
+  } else if (type == OutputType::kS16) {
+    e.low = -32768;
+    e.high = 32767;
+    for (float& m : c->multiplier) m *= 128;
+  }
+}
+
+void AddPadValue(ConvCase* c, std::mt19937* random) {
+  c->pad_value.resize(c->geometry.in_c);
+  FillWithNoise(c->pad_value.data(), c->pad_value.size(), random);
+}
+
 ConvCase Random3x3Case(std::mt19937* random) {
   ConvGeometry g;
   g.kernel_h = g.kernel_w = 3;
@@ -188,26 +226,46 @@ ConvCase Random3x3Case(std::mt19937* random) {
   g.filters = Uniform(1, Uniform(0, 9, random) == 0 ? 150 : 20, random);
   ConvCase c = RandomCase(g, Uniform(1, 2, random), random);
   ChooseEpilogue(&c, random);
-  if (Uniform(0, 4, random) == 0) {
-    c.pad_value.resize(g.in_c);
-    FillWithNoise(c.pad_value.data(), c.pad_value.size(), random);
-  }
+  if (Uniform(0, 4, random) == 0) AddPadValue(&c, random);
   return c;
+}
+
+namespace {
+constexpr std::uint8_t kGuard = 0xA5;
+}
+
+GuardedBuffer::GuardedBuffer(std::size_t size, std::mt19937* random)
+    : buffer_(size + 2 * kGuardBytes) {
+  std::memset(buffer_.data(), kGuard, buffer_.size());
+  FillWithNoise(data(), size, random);
+}
+
+void GuardedBuffer::ExpectIntact(const char* name) const {
+  const auto* bytes = buffer_.as<std::uint8_t>();
+  for (std::size_t i = 0; i < kGuardBytes; ++i) {
+    ASSERT_EQ(bytes[i], kGuard) << "a write in front of the " << name;
+    ASSERT_EQ(bytes[buffer_.size() - 1 - i], kGuard)
+        << "a write behind the " << name;
+  }
+}
+
+GuardedBuffer PackCase(const ConvCase& c, const ConvKernel& kernel,
+                       std::mt19937* random) {
+  GuardedBuffer packed(kernel.packed_bytes(c.geometry), random);
+  kernel.pack(c.geometry, c.codes.data(), packed.as<std::uint8_t>());
+  packed.ExpectIntact("packed weights");
+  return packed;
 }
 
 std::vector<std::uint8_t> RunTasks(const ConvCase& c,
                                    const std::uint8_t* packed, int tasks,
                                    std::size_t scratch_bytes,
                                    const RunTask& run, std::mt19937* random) {
-  AlignedBuffer input(c.input.size() + kOverreadBytes);
-  FillWithNoise(input.as<std::uint8_t>(), c.input.size() + kOverreadBytes,
-                random);
+  AlignedBuffer input(c.input.size());
+  FillWithNoise(input.data(), c.input.size() + kOverreadBytes, random);
   std::copy(c.input.begin(), c.input.end(), input.as<std::uint8_t>());
-  AlignedBuffer scratch(scratch_bytes);
-  FillWithNoise(scratch.as<std::uint8_t>(), scratch_bytes, random);
-  // Guards behind the output find writes past its end.
-  constexpr std::size_t kGuard = 64;
-  std::vector<std::uint8_t> output(c.output_bytes() + kGuard, 0xA5);
+  GuardedBuffer scratch(scratch_bytes, random);
+  GuardedBuffer output(c.output_bytes(), random);
   ConvCall call;
   call.geometry = &c.geometry;
   call.batch = c.batch;
@@ -222,23 +280,16 @@ std::vector<std::uint8_t> RunTasks(const ConvCase& c,
   std::vector<int> order(tasks);
   std::iota(order.begin(), order.end(), 0);
   std::shuffle(order.begin(), order.end(), *random);
-  for (const int task : order) run(call, task, scratch.as<std::byte>());
-  for (std::size_t i = c.output_bytes(); i < output.size(); ++i) {
-    if (output[i] != 0xA5) return {};
-  }
-  output.resize(c.output_bytes());
-  return output;
-}
-
-AlignedBuffer PackCase(const ConvCase& c, const ConvKernel& kernel) {
-  AlignedBuffer packed(kernel.packed_bytes(c.geometry));
-  kernel.pack(c.geometry, c.codes.data(), packed.as<std::uint8_t>());
-  return packed;
+  for (const int task : order) run(call, task, scratch.data());
+  scratch.ExpectIntact("scratch");
+  output.ExpectIntact("output");
+  const auto* first = output.as<std::uint8_t>();
+  return {first, first + output.size()};
 }
 
 std::vector<std::uint8_t> RunKernel(const ConvCase& c, const ConvKernel& kernel,
                                     int threads, std::mt19937* random) {
-  const AlignedBuffer packed = PackCase(c, kernel);
+  GuardedBuffer packed = PackCase(c, kernel, random);
   return RunTasks(
       c, packed.as<std::uint8_t>(), kernel.tasks(c.geometry, c.batch, threads),
       kernel.scratch_bytes(c.geometry, c.batch, threads),

@@ -1,5 +1,8 @@
 // A convolution with all its data, for tests of kernels: random or made by
 // hand, with its answer by plain loops over the definition (conv.h).
+//
+// Kernels run between guard bytes: a write outside of the packed weights, the
+// output or the scratch fails the test.
 
 #ifndef TERN_TESTS_ENGINE_KERNELS_CONV_CASE_H_
 #define TERN_TESTS_ENGINE_KERNELS_CONV_CASE_H_
@@ -19,7 +22,7 @@ namespace tern {
 struct ConvCase {
   ConvGeometry geometry;
   int batch = 1;
-  Epilogue epilogue;  // pointers are set by MakeCall
+  Epilogue epilogue;  // without its pointers
   std::vector<std::int8_t> codes;
   std::vector<std::uint8_t> input;      // without the bytes past its end
   std::vector<std::uint8_t> pad_value;  // may be empty
@@ -42,14 +45,41 @@ ConvCase RandomCase(const ConvGeometry& geometry, int batch,
 // or 1 on each side, any epilogue.
 ConvCase Random3x3Case(std::mt19937* random);
 
+// A layer of any kind, with sizes that are multiples of nothing in particular.
+ConvGeometry RandomGeometry(std::uint64_t seed);
+
+// Instead of RandomCase's u8 of 8 bits. Multipliers follow the range.
+void SetOutput(ConvCase* c, OutputType type, int bits = 8);
 void AddResidual(ConvCase* c, OutputType type, std::mt19937* random);
+void AddPadValue(ConvCase* c, std::mt19937* random);
 
 // Runs one task of a call in `scratch`.
 using RunTask =
     std::function<void(const ConvCall& call, int task, std::byte* scratch)>;
 
-// The output's bytes after running `tasks` tasks in random order. Scratch and
-// output start as noise, and the bytes past the input's end differ by call.
+// Bytes between guards, 64-byte aligned, noise at first.
+class GuardedBuffer {
+ public:
+  GuardedBuffer(std::size_t size, std::mt19937* random);
+  std::byte* data() { return buffer_.data() + kGuardBytes; }
+  template <typename T>
+  T* as() {
+    return reinterpret_cast<T*>(data());
+  }
+  std::size_t size() const { return buffer_.size() - 2 * kGuardBytes; }
+  // Fails the test where a guard has changed.
+  void ExpectIntact(const char* name) const;
+
+ private:
+  static constexpr std::size_t kGuardBytes = 256;
+  AlignedBuffer buffer_;
+};
+
+GuardedBuffer PackCase(const ConvCase& c, const ConvKernel& kernel,
+                       std::mt19937* random);
+
+// The output's bytes after running `tasks` tasks in random order. What lies
+// past the input's end differs by call.
 std::vector<std::uint8_t> RunTasks(const ConvCase& c,
                                    const std::uint8_t* packed, int tasks,
                                    std::size_t scratch_bytes,
@@ -58,8 +88,6 @@ std::vector<std::uint8_t> RunTasks(const ConvCase& c,
 // The same through a kernel's own plan.
 std::vector<std::uint8_t> RunKernel(const ConvCase& c, const ConvKernel& kernel,
                                     int threads, std::mt19937* random);
-
-AlignedBuffer PackCase(const ConvCase& c, const ConvKernel& kernel);
 
 }  // namespace tern
 

@@ -7,16 +7,14 @@
 #include <vector>
 
 #include "engine/kernels/kernels.h"
-#include "tests/testing/required_isa.h"
+#include "tests/testing/tables_to_test.h"
 
 namespace tern {
 namespace {
 
 class PoolOf : public ::testing::TestWithParam<const KernelTable*> {
  protected:
-  void SetUp() override {
-    SkipUnlessSupported(GetParam()->name, GetParam()->is_supported());
-  }
+  void SetUp() override { SkipUnlessSupported(*GetParam()); }
 };
 
 TEST_P(PoolOf, MaxNeverChoosesPadding) {

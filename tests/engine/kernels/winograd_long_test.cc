@@ -3,6 +3,7 @@
 #include "engine/kernels/kernels.h"
 #include "gtest/gtest.h"
 #include "tests/engine/kernels/conv_case.h"
+#include "tests/testing/tables_to_test.h"
 
 namespace tern {
 namespace {
@@ -10,8 +11,7 @@ namespace {
 // What winograd_test samples, at length.
 TEST(WinogradLongTest, EqualsTheDefinitionOnRandomLayers) {
   int kernels = 0;
-  for (const KernelTable* table : AllKernelTables()) {
-    if (!table->is_supported()) continue;
+  for (const KernelTable* table : TablesToTest()) {
     for (const ConvKernel* kernel : table->conv) {
       if (kernel->name != "winograd") continue;
       ++kernels;

@@ -11,7 +11,7 @@
 #include "engine/kernels/winograd_pieces.h"
 #include "gtest/gtest.h"
 #include "tests/engine/kernels/conv_case.h"
-#include "tests/testing/required_isa.h"
+#include "tests/testing/tables_to_test.h"
 
 namespace tern {
 namespace {
@@ -147,26 +147,22 @@ TEST(WinogradPlanTest, TilesOfAPositionAreNeighbours) {
 }
 
 struct Candidate {
-  const char* name;
+  std::string_view table;
   const ConvKernel* kernel;
   const winograd::Pieces* pieces;
-  bool (*supported)();
 };
 
 const Candidate kCandidates[] = {
-    {"avx512vnni", &kWinogradAvx512Vnni, &winograd::kPiecesAvx512Vnni,
-     [] { return __builtin_cpu_supports("avx512vnni") != 0; }},
-    {"avx2", &kWinogradAvx2, &winograd::kPiecesAvx2,
-     [] {
-       return __builtin_cpu_supports("avx2") != 0 &&
-              __builtin_cpu_supports("fma") != 0;
-     }},
+    {"avx512vnni", &kWinogradAvx512Vnni, &winograd::kPiecesAvx512Vnni},
+    {"avx2", &kWinogradAvx2, &winograd::kPiecesAvx2},
 };
 
 class WinogradTest : public ::testing::TestWithParam<Candidate> {
  protected:
   void SetUp() override {
-    SkipUnlessSupported(GetParam().name, GetParam().supported());
+    for (const KernelTable* table : AllKernelTables()) {
+      if (table->name == GetParam().table) SkipUnlessSupported(*table);
+    }
   }
 
   void Check(const ConvCase& c, int threads = 1) {
@@ -178,7 +174,7 @@ class WinogradTest : public ::testing::TestWithParam<Candidate> {
   void CheckForced(const ConvCase& c, Blocking blocking) {
     blocking.tiles = c.batch * (blocking.rows.fours + blocking.rows.threes) *
                      (blocking.cols.fours + blocking.cols.threes);
-    const AlignedBuffer packed = PackCase(c, *GetParam().kernel);
+    GuardedBuffer packed = PackCase(c, *GetParam().kernel, &random_);
     const auto output = RunTasks(
         c, packed.as<std::uint8_t>(),
         blocking.tile_tasks * blocking.filter_tasks,
@@ -371,7 +367,9 @@ TEST_P(WinogradTest, ScratchStaysBounded) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, WinogradTest, ::testing::ValuesIn(kCandidates),
-                         [](const auto& param) { return param.param.name; });
+                         [](const auto& param) {
+                           return std::string(param.param.table);
+                         });
 
 }  // namespace
 }  // namespace tern

@@ -10,24 +10,15 @@
 #include <vector>
 
 #include "engine/engine.h"
-#include "engine/kernels/kernel_table.h"
 #include "engine/model/model_format.h"
 #include "tests/testing/forged_model.h"
+#include "tests/testing/tables_to_test.h"
 #include "tests/testing/tiny_model.h"
 
 namespace tern {
 namespace {
 
 using testing::AsBytes;
-
-std::vector<const KernelTable*> SupportedTables() {
-  std::vector<const KernelTable*> tables;
-  for (const std::string_view name : KernelTableNames()) {
-    const auto table = SelectKernels(name);
-    if (table.ok()) tables.push_back(*table);
-  }
-  return tables;
-}
 
 class MutatedModelRunTest
     : public ::testing::TestWithParam<testing::NamedGraph> {
@@ -62,7 +53,7 @@ class MutatedModelRunTest
     return !expected.empty();
   }
 
-  const std::vector<const KernelTable*> tables_ = SupportedTables();
+  const std::vector<const KernelTable*> tables_ = TablesToTest();
   ThreadPool pool_{1};
   Session session_{&pool_};
 };

@@ -10,6 +10,7 @@
 
 #include "engine/engine.h"
 #include "engine/kernels/kernels.h"
+#include "tests/testing/tables_to_test.h"
 #include "tests/testing/tiny_model.h"
 
 namespace tern {
@@ -67,8 +68,7 @@ TEST_P(NetworkTest, EqualsTheReference) {
   const auto reference = Load(file, ReferenceKernels(), "");
   constexpr int kBatch = 3;
   const std::vector<float> expected = LogitsOf(*reference, kBatch, 2);
-  for (const KernelTable* table : AllKernelTables()) {
-    if (!table->is_supported()) continue;
+  for (const KernelTable* table : TablesToTest()) {
     for (const std::string forced : {"", "direct", "winograd"}) {
       const auto model = Load(file, *table, forced);
       for (const int threads : {1, 2}) {
@@ -83,8 +83,8 @@ TEST_P(NetworkTest, EqualsTheReference) {
 // untested.
 TEST_P(NetworkTest, AForcedKernelIsTheOneThatRuns) {
   const std::string file = FileOf(GetParam());
-  for (const KernelTable* table : AllKernelTables()) {
-    if (!table->is_supported() || table == &ReferenceKernels()) continue;
+  for (const KernelTable* table : TablesToTest()) {
+    if (table == &ReferenceKernels()) continue;
     EXPECT_EQ(KernelsOf(*Load(file, *table, "direct")).count("winograd"), 0);
     EXPECT_EQ(KernelsOf(*Load(file, *table, "direct")).count("direct"), 1);
     EXPECT_EQ(KernelsOf(*Load(file, *table, "winograd")).count("winograd"), 1);

@@ -11,7 +11,7 @@
 
 #include "engine/engine.h"
 #include "engine/kernels/kernels.h"
-#include "tests/testing/required_isa.h"
+#include "tests/testing/tables_to_test.h"
 #include "tests/testing/tiny_model.h"
 
 namespace tern {
@@ -39,9 +39,7 @@ TinyModel CopyingModel(std::string_view graph) {
 
 class NumericsOf : public ::testing::TestWithParam<const KernelTable*> {
  protected:
-  void SetUp() override {
-    SkipUnlessSupported(GetParam()->name, GetParam()->is_supported());
-  }
+  void SetUp() override { SkipUnlessSupported(*GetParam()); }
 
   std::vector<float> Logits(const TinyModel& model,
                             const std::vector<std::uint8_t>& picture) {
