@@ -1,9 +1,15 @@
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
+#include <system_error>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -140,7 +146,27 @@ void Report(const TrainCommand& command, const TrainRun& run,
   }
 }
 
+// Tries what writing the file will do: one beside it, and a rename.
+absl::Status CheckWritable(const std::string& path) {
+  const std::string beside = absl::StrCat(path, ".", ::getpid(), ".tmp");
+  const int file =
+      ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (file < 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path));
+  }
+  ::close(file);
+  ::unlink(beside.c_str());
+  std::error_code unknown;
+  if (!std::filesystem::is_directory(path, unknown)) return absl::OkStatus();
+  return absl::ErrnoToStatus(EISDIR, absl::StrCat("cannot write ", path));
+}
+
 absl::Status Run(const TrainCommand& command, const std::atomic<bool>& stop) {
+  // Now rather than after an epoch, or after all of them.
+  TERN_RETURN_IF_ERROR(CheckWritable(command.options.checkpoint));
+  if (command.options.activations == Activations::kU8) {
+    TERN_RETURN_IF_ERROR(CheckWritable(command.options.output));
+  }
   ThreadPool pool(command.options.threads);
   TERN_ASSIGN_OR_RETURN(std::unique_ptr<TrainRun> run,
                         TrainRun::Create(command.options, &pool));

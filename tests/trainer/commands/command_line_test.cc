@@ -142,6 +142,26 @@ TEST(CommandLineTest, WhatFailsIsOneAndNamesThePath) {
               HasSubstr("junk.twn"));
 }
 
+TEST(CommandLineTest, OutputsThatCannotBeWrittenEndTrainingBeforeItBegins) {
+  const std::string folder = TempPath("folder");
+  std::filesystem::create_directory(folder);
+  const auto error = [](const std::string& arguments) {
+    const Result result = Trainer(arguments);
+    EXPECT_EQ(result.code, 1) << arguments;
+    EXPECT_THAT(result.err, Not(HasSubstr("training"))) << arguments;
+    return result.err;
+  };
+  EXPECT_THAT(error(TrainCommand("/nonexistent/o.twn --checkpoint=" +
+                                 TempPath("o.checkpoint"))),
+              HasSubstr("cannot write /nonexistent/o.twn: No such file"));
+  EXPECT_THAT(error(TrainCommand(folder)),
+              HasSubstr("cannot write " + folder + ": Is a directory"));
+  EXPECT_THAT(error(TrainCommand(folder + "/o.twn --checkpoint=" + folder)),
+              HasSubstr("cannot write " + folder + ": Is a directory"));
+  // What was tried leaves nothing.
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+}
+
 TEST(CommandLineTest, TrainsAndEvaluatesTheSameEverywhere) {
   const std::string model = TempPath("a.twn");
   const Result trained = Trainer(TrainCommand(model) + " --json --threads=2");
