@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/status_macros.h"
@@ -49,7 +50,13 @@ void Declare(CLI::App* app, Arguments* a) {
   app->add_option("--filter", a->filter,
                   "Only results with this in their name, such as "
                   "layer/vgg7/c2");
-  app->add_option("--isa", a->isa, "Kernel table")->capture_default_str();
+  std::vector<std::string> tables = {"auto"};
+  for (const std::string_view name : KernelTableNames()) {
+    tables.emplace_back(name);
+  }
+  app->add_option("--isa", a->isa, "Kernel table")
+      ->check(CLI::IsMember(tables))
+      ->capture_default_str();
   app->add_option("--json", a->json, "Write the results to this file");
   app->add_option("--networks", a->folder, "Folder of network files")
       ->capture_default_str();
@@ -103,11 +110,16 @@ absl::Status Run(const Arguments& a) {
 }  // namespace
 }  // namespace tern::bench
 
+// Exit codes: 0 done, 1 failed (standard error says why), 2 wrong usage.
 int main(int argc, char** argv) {
   CLI::App app("Measures the engine against the CPU's int8 peak and oneDNN");
   tern::bench::Arguments arguments;
   tern::bench::Declare(&app, &arguments);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   const absl::Status status = tern::bench::Run(arguments);
   if (status.ok()) return 0;
   std::fprintf(stderr, "tern-bench: %s\n",

@@ -157,6 +157,8 @@ TEST_F(ProgramTest, WrongOptionsExitWith2AndFailuresWith1) {
   EXPECT_EQ(RunToEnd({}), 2);
   EXPECT_THAT(log_, HasSubstr("--model_repository"));
   EXPECT_EQ(RunToEnd({"--model_repository=/tmp", "--threads=x"}), 2);
+  EXPECT_EQ(RunToEnd({"--model_repository=/tmp", "--isa=sse9"}), 2);
+  EXPECT_THAT(log_, HasSubstr("reference"));
   EXPECT_EQ(RunToEnd({"--help"}), 0);
   EXPECT_THAT(log_, HasSubstr("--model_repository"));
   EXPECT_EQ(RunToEnd({"--version"}), 0);
