@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/str_cat.h"
 #include "prometheus/counter.h"
 #include "prometheus/family.h"
 #include "prometheus/histogram.h"
@@ -28,18 +27,8 @@ using prometheus::Histogram;
 using prometheus::Labels;
 using prometheus::MetricFamily;
 
-template <typename BuilderFn>
-auto& MakeFamily(BuilderFn build, const MetricName& name,
-                 prometheus::Registry& registry) {
-  return build().Name(name.name).Help(name.help).Register(registry);
-}
-
 double Seconds(Nanos duration) {
   return std::chrono::duration<double>(duration).count();
-}
-
-Labels ModelLabels(std::string_view model, std::uint64_t version) {
-  return {{"model", std::string(model)}, {"version", absl::StrCat(version)}};
 }
 
 // The counters and histograms of one model version.
@@ -112,31 +101,30 @@ class Metrics::Impl {
  private:
   void MakeSeries(const ModelKey& key, ModelSeries& series);
   void Erase(const ModelKey& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Family<Counter>& Counters(const MetricName& name) {
+    return prometheus::BuildCounter().Name(name.name).Help(name.help).Register(
+        registry_);
+  }
+  Family<Histogram>& Histograms(const MetricName& name) {
+    return prometheus::BuildHistogram()
+        .Name(name.name)
+        .Help(name.help)
+        .Register(registry_);
+  }
 
   const BuildInfo build_;
   prometheus::Registry registry_;
-  Family<Counter>& requests_ =
-      MakeFamily(prometheus::BuildCounter, kRequests, registry_);
-  Family<Histogram>& request_seconds_ =
-      MakeFamily(prometheus::BuildHistogram, kRequestSeconds, registry_);
-  Family<Histogram>& decode_seconds_ =
-      MakeFamily(prometheus::BuildHistogram, kDecodeSeconds, registry_);
-  Family<Histogram>& queue_seconds_ =
-      MakeFamily(prometheus::BuildHistogram, kQueueSeconds, registry_);
-  Family<Histogram>& inference_seconds_ =
-      MakeFamily(prometheus::BuildHistogram, kInferenceSeconds, registry_);
-  Family<Histogram>& batch_size_ =
-      MakeFamily(prometheus::BuildHistogram, kBatchSize, registry_);
-  Family<Counter>& inferences_ =
-      MakeFamily(prometheus::BuildCounter, kInferences, registry_);
-  Family<Counter>& executions_ =
-      MakeFamily(prometheus::BuildCounter, kExecutions, registry_);
-  Family<Counter>& dropped_ =
-      MakeFamily(prometheus::BuildCounter, kDropped, registry_);
-  Family<Counter>& loads_ =
-      MakeFamily(prometheus::BuildCounter, kLoads, registry_);
-  Family<Histogram>& load_seconds_ =
-      MakeFamily(prometheus::BuildHistogram, kLoadSeconds, registry_);
+  Family<Counter>& requests_ = Counters(kRequests);
+  Family<Histogram>& request_seconds_ = Histograms(kRequestSeconds);
+  Family<Histogram>& decode_seconds_ = Histograms(kDecodeSeconds);
+  Family<Histogram>& queue_seconds_ = Histograms(kQueueSeconds);
+  Family<Histogram>& inference_seconds_ = Histograms(kInferenceSeconds);
+  Family<Histogram>& batch_size_ = Histograms(kBatchSize);
+  Family<Counter>& inferences_ = Counters(kInferences);
+  Family<Counter>& executions_ = Counters(kExecutions);
+  Family<Counter>& dropped_ = Counters(kDropped);
+  Family<Counter>& loads_ = Counters(kLoads);
+  Family<Histogram>& load_seconds_ = Histograms(kLoadSeconds);
 
   mutable Mutex mu_;
   std::map<std::string, MethodSeries, std::less<>> methods_

@@ -1,5 +1,5 @@
 // Metrics: every number that the server exports. Names, help and buckets stand
-// in one table in metrics.cc; units are base units (seconds, bytes).
+// in one table, metrics_table.h; units are base units (seconds, bytes).
 //
 // Counters and histograms are fed as things happen, through series that are
 // looked up once (a lookup costs twenty times an increment). Gauges are read

@@ -23,10 +23,6 @@ using prometheus::Labels;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
-Labels ModelLabels(std::string_view model, std::uint64_t version) {
-  return {{"model", std::string(model)}, {"version", absl::StrCat(version)}};
-}
-
 MetricFamily Gauge(const MetricName& name) {
   MetricFamily family;
   family.name = name.name;
@@ -82,6 +78,10 @@ std::vector<MetricFamily> ModelGauges(
 }
 
 }  // namespace
+
+Labels ModelLabels(std::string_view model, std::uint64_t version) {
+  return {{"model", std::string(model)}, {"version", absl::StrCat(version)}};
+}
 
 std::vector<MetricFamily> GaugeFamilies(const GaugeValues& values,
                                         const BuildInfo& build) {
