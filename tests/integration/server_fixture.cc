@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "google/rpc/status.pb.h"
 #include "grpcpp/create_channel.h"
@@ -14,6 +15,50 @@
 #include "server/logging.h"
 
 namespace tern::server {
+
+const std::string_view kCostly = R"(
+  input { height: 16 width: 16 channels: 1 }
+  node {
+    name: "conv1" activation: ACTIVATION_RELU
+    conv2d { filters: 128 kernel_h: 1 kernel_w: 1 } }
+  node {
+    name: "conv2" activation: ACTIVATION_RELU
+    conv2d { filters: 128 kernel_h: 5 kernel_w: 5
+             padding { top: 2 bottom: 2 left: 2 right: 2 } } }
+  node { name: "pool" global_avg_pool {} }
+  node { name: "logits" linear { filters: 10 } })";
+
+namespace {
+
+// The first detail of that type.
+template <typename Detail>
+std::optional<Detail> DetailOf(const grpc::Status& status) {
+  google::rpc::Status details;
+  EXPECT_TRUE(details.ParseFromString(status.error_details()));
+  for (const auto& any : details.details()) {
+    Detail detail;
+    if (any.UnpackTo(&detail)) return detail;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+BackgroundCall::BackgroundCall(v1::InferenceService::Stub* stub,
+                               v1::ClassifyRequest request)
+    : request_(std::move(request)), thread_([this, stub] {
+        status_ = stub->Classify(&context_, request_, &response_);
+      }) {}
+
+BackgroundCall::~BackgroundCall() {
+  Cancel();
+  Join();
+}
+
+const grpc::Status& BackgroundCall::Join() {
+  if (thread_.joinable()) thread_.join();
+  return status_;
+}
 
 ServerTest::ServerTest() {
   InitLogging("text", "warn").IgnoreError();
@@ -125,10 +170,26 @@ testing::Exposition ServerTest::Metrics() {
   return exposition;
 }
 
+double ServerTest::Metric(const std::string& series) {
+  const testing::Exposition now = Metrics();
+  const auto found = now.find(series);
+  return found == now.end() ? 0 : found->second;
+}
+
+::testing::AssertionResult ServerTest::MetricBecomes(const std::string& series,
+                                                     double value) {
+  double last = 0;
+  for (int i = 0; i < 6000; ++i) {
+    last = Metric(series);
+    if (last == value) return ::testing::AssertionSuccess();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return ::testing::AssertionFailure()
+         << series << ": want " << value << ", got " << last;
+}
+
 std::string ServerTest::HttpGet(const std::string& path) {
-  return HttpExchangeBytes(
-      server_->http_address(),
-      "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  return server::HttpGet(server_->http_address(), path);
 }
 
 v1::ClassifyRequest RawRequest(const std::string& model, std::string_view graph,
@@ -150,17 +211,35 @@ v1::ClassifyRequest RawRequest(const std::string& model, std::string_view graph,
 }
 
 std::vector<std::string> BadFields(const grpc::Status& status) {
-  google::rpc::Status details;
-  EXPECT_TRUE(details.ParseFromString(status.error_details()));
   std::vector<std::string> fields;
-  for (const auto& any : details.details()) {
-    google::rpc::BadRequest bad_request;
-    if (!any.UnpackTo(&bad_request)) continue;
-    for (const auto& violation : bad_request.field_violations()) {
+  if (const auto bad_request = DetailOf<google::rpc::BadRequest>(status)) {
+    for (const auto& violation : bad_request->field_violations()) {
       fields.push_back(violation.field());
     }
   }
   return fields;
+}
+
+std::optional<std::chrono::nanoseconds> RetryDelay(const grpc::Status& status) {
+  const auto info = DetailOf<google::rpc::RetryInfo>(status);
+  if (!info.has_value()) return std::nullopt;
+  return std::chrono::seconds(info->retry_delay().seconds()) +
+         std::chrono::nanoseconds(info->retry_delay().nanos());
+}
+
+std::string SeriesOf(const std::string& metric, const std::string& model) {
+  return absl::StrCat(metric, "{model=\"", model, "\",version=\"1\"}");
+}
+
+std::string DroppedSeries(const std::string& model, const std::string& reason) {
+  return absl::StrCat("tern_dropped_requests_total{model=\"", model,
+                      "\",reason=\"", reason, "\",version=\"1\"}");
+}
+
+std::string HttpGet(const std::string& address, const std::string& path) {
+  return HttpExchangeBytes(
+      address,
+      "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
 }
 
 std::string HttpExchangeBytes(const std::string& address,

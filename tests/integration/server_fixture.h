@@ -4,10 +4,14 @@
 #ifndef TERN_TESTS_INTEGRATION_SERVER_FIXTURE_H_
 #define TERN_TESTS_INTEGRATION_SERVER_FIXTURE_H_
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 #include "google/rpc/error_details.pb.h"
@@ -35,6 +39,32 @@ struct UploadVariant {
   int abort_after_chunks = -1;
 };
 
+// A Classify call on a thread of its own; the end cancels it.
+class BackgroundCall {
+ public:
+  // `stub` must outlive the call.
+  BackgroundCall(v1::InferenceService::Stub* stub, v1::ClassifyRequest request);
+  ~BackgroundCall();
+  BackgroundCall(const BackgroundCall&) = delete;
+  BackgroundCall& operator=(const BackgroundCall&) = delete;
+
+  void Cancel() { context_.TryCancel(); }
+  // Waits for the answer.
+  const grpc::Status& Join();
+
+ private:
+  const v1::ClassifyRequest request_;
+  grpc::ClientContext context_;
+  v1::ClassifyResponse response_;
+  grpc::Status status_;
+  std::thread thread_;
+};
+
+// A model for tests of time, 16x16 grey: a hundred million multiplications a
+// picture. By plain loops (--isa=reference) no processor does that in one
+// millisecond, however fast it is.
+extern const std::string_view kCostly;
+
 class ServerTest : public ::testing::Test {
  protected:
   ServerTest();
@@ -60,7 +90,11 @@ class ServerTest : public ::testing::Test {
   grpc::health::v1::HealthCheckResponse::ServingStatus Health(
       const std::string& service);
   testing::Exposition Metrics();
-  // Answer to GET, head and body; empty where the server closes at once.
+  // One series of them; 0 where it is not exported.
+  double Metric(const std::string& series);
+  // Whether it has that value, or gets it within a minute.
+  ::testing::AssertionResult MetricBecomes(const std::string& series,
+                                           double value);
   std::string HttpGet(const std::string& path);
 
   std::shared_ptr<grpc::Channel> NewChannel() const;
@@ -77,9 +111,16 @@ class ServerTest : public ::testing::Test {
 // One raw picture of seed `seed` for a model of `graph`.
 v1::ClassifyRequest RawRequest(const std::string& model, std::string_view graph,
                                std::uint64_t seed, int pictures = 1);
+// Name of a metric of a model's version 1, as /metrics writes it.
+std::string SeriesOf(const std::string& metric, const std::string& model);
+std::string DroppedSeries(const std::string& model, const std::string& reason);
 // The fields that the status's BadRequest detail names.
 std::vector<std::string> BadFields(const grpc::Status& status);
-// Head and body; sends `request` as it is.
+// What its RetryInfo detail says.
+std::optional<std::chrono::nanoseconds> RetryDelay(const grpc::Status& status);
+// Answer to GET, head and body; empty where the server closes at once.
+std::string HttpGet(const std::string& address, const std::string& path);
+// The same; sends `request` as it is.
 std::string HttpExchangeBytes(const std::string& address,
                               const std::string& request);
 
