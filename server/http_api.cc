@@ -170,10 +170,11 @@ HttpResponse ErrorResponse(const absl::Status& status) {
 }
 
 HttpApi::HttpApi(Classifier* classifier, const ModelManager* manager,
-                 CallObserver* observer)
+                 CallObserver* observer, Nanos timeout)
     : classifier_(classifier),
       manager_(manager),
       observer_(observer),
+      timeout_(timeout),
       writer_(1, kWaitingAnswers) {}
 
 HttpApi::~HttpApi() = default;
@@ -190,6 +191,7 @@ void HttpApi::Classify(const std::shared_ptr<HttpExchange>& exchange) {
     exchange->Send(ErrorResponse(request.status()));
     return;
   }
+  request->deadline = AddOrNever(std::chrono::steady_clock::now(), timeout_);
   classifier_->Classify(
       *std::move(request), [this, exchange](ClassifyReply reply) {
         auto shared = std::make_shared<ClassifyReply>(std::move(reply));

@@ -21,6 +21,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/clock.h"
 #include "server/http/router.h"
 #include "server/rpc/server_call.h"
 #include "server/serving/classifier.h"
@@ -36,9 +37,10 @@ HttpResponse ErrorResponse(const absl::Status& status);
 
 class HttpApi {
  public:
-  // All must outlive this; `observer` may be null.
+  // All must outlive this; `observer` may be null. A classification has
+  // `timeout` from the moment its request is there.
   HttpApi(Classifier* classifier, const ModelManager* manager,
-          CallObserver* observer);
+          CallObserver* observer, Nanos timeout);
   ~HttpApi();
   HttpApi(const HttpApi&) = delete;
   HttpApi& operator=(const HttpApi&) = delete;
@@ -54,6 +56,7 @@ class HttpApi {
   Classifier* const classifier_;
   const ModelManager* const manager_;
   CallObserver* const observer_;
+  const Nanos timeout_;
   // Writes JSON, so that no executor has to. Last: ends first.
   WorkerPool writer_;
 };

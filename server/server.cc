@@ -154,8 +154,9 @@ absl::Status Server::Impl::StartServing() {
   TERN_RETURN_IF_ERROR(manager_->Start());
   classifier_ = std::make_unique<Classifier>(
       MakeClassifierOptions(options_), manager_.get(), batcher_.get(), &clock_);
-  api_ = std::make_unique<HttpApi>(classifier_.get(), manager_.get(),
-                                   metrics_.get());
+  api_ = std::make_unique<HttpApi>(
+      classifier_.get(), manager_.get(), metrics_.get(),
+      std::chrono::milliseconds(options_.http_timeout_ms));
   api_ready_ = api_.get();
   metrics_->SetGaugeSource([this] { return Gauges(); });
   return absl::OkStatus();

@@ -42,6 +42,9 @@ struct ServerOptions {
   int max_pictures = 1024;
   std::int64_t max_image_bytes = std::int64_t{16} << 20;
   std::int64_t max_image_pixels = 40'000'000;
+  // A classification over HTTP that takes longer gets DEADLINE_EXCEEDED: HTTP
+  // has no word for a client's own deadline.
+  std::int64_t http_timeout_ms = 30'000;
   // An upload whose client sends nothing for that long is cut off.
   std::int64_t upload_silence_ms = 60'000;
   // Requests, and their bytes, that one model version holds, waiting or

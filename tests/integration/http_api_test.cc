@@ -91,6 +91,23 @@ TEST_F(HttpApiTest, VersionsAndJpegsWork) {
               StartsWith("HTTP/1.1 404"));
 }
 
+TEST_F(HttpApiTest, WhatCannotBeDoneInTimeIsNotRun) {
+  options_.isa = "reference";
+  options_.threads = 1;
+  options_.http_timeout_ms = 1;
+  PutModel("costly", 1, ModelFileBytes(1, kCostly));
+  StartServer();
+  const Answer answer =
+      Post("/v1/models/costly:classify", Fixture("grey_8.png"));
+  EXPECT_THAT(answer.head, StartsWith("HTTP/1.1 504"));
+  EXPECT_EQ(answer.body["error"]["status"], "DEADLINE_EXCEEDED");
+  // The second where that millisecond is over before the server looks.
+  EXPECT_EQ(Metric(DroppedSeries("costly", "predicted_late")) +
+                Metric(DroppedSeries("costly", "expired")),
+            1);
+  EXPECT_EQ(Metric(SeriesOf("tern_inferences_total", "costly")), 0);
+}
+
 TEST_F(HttpApiTest, ErrorsSayWhatGrpcWouldSay) {
   options_.max_http_body_bytes = 100'000;
   Serve();

@@ -123,6 +123,8 @@ TEST(ServerOptionsTest, BadOptionsExitWith2AndSayWhy) {
        "--isa: want one of auto, "},
       {{"--model_repository=/m", "--isa=nonsense"},
        "reference, got 'nonsense'"},
+      {{"--model_repository=/m", "--http_timeout_ms=0"},
+       "--http_timeout_ms: want 1..86400000, got 0"},
       {{"--model_repository=/m", "--log_level=loud"},
        "--log_level: want debug, info, warn, error or off, got 'loud'"},
       {{"--model_repository=/m", "--config=/does/not/exist"},
