@@ -62,14 +62,15 @@ class Server::Impl {
  public:
   explicit Impl(const ServerOptions& options) : options_(options) {}
 
-  absl::Status Start();
+  absl::Status Start(const std::function<void()>& before_accepting);
   void Stop();
 
   const std::string& grpc_address() const { return grpc_address_; }
   const std::string& http_address() const { return http_address_; }
 
  private:
-  absl::Status StartServing();
+  absl::Status LoadModels();
+  void StartServing();
   absl::Status StartHttp();
   absl::Status StartRpc();
   absl::Status WriteReadyFile() const;
@@ -99,7 +100,8 @@ class Server::Impl {
   bool stopped_ = false;
 };
 
-absl::Status Server::Impl::Start() {
+absl::Status Server::Impl::Start(
+    const std::function<void()>& before_accepting) {
   TERN_ASSIGN_OR_RETURN(kernels_, SelectKernels(options_.isa));
   const std::string isa(KernelTableName(*kernels_));
   metrics_ = std::make_unique<Metrics>(BuildInfo{ServerVersion(), isa});
@@ -107,7 +109,9 @@ absl::Status Server::Impl::Start() {
   LogInfo("tern-server {}: isa={} threads={} executors={}", ServerVersion(),
           isa, options_.EffectiveThreads(), options_.executors);
   TERN_RETURN_IF_ERROR(StartHttp());
-  TERN_RETURN_IF_ERROR(StartServing());
+  TERN_RETURN_IF_ERROR(LoadModels());
+  if (before_accepting) before_accepting();
+  StartServing();
   TERN_RETURN_IF_ERROR(StartRpc());
   ready_ = true;
   health_.SetServing(true);
@@ -133,7 +137,7 @@ absl::Status Server::Impl::StartHttp() {
   return absl::OkStatus();
 }
 
-absl::Status Server::Impl::StartServing() {
+absl::Status Server::Impl::LoadModels() {
   TERN_ASSIGN_OR_RETURN(VersionPolicy policy,
                         VersionPolicy::Parse(options_.version_policy));
   RepositoryOptions repository_options;
@@ -151,15 +155,19 @@ absl::Status Server::Impl::StartServing() {
   manager_ = std::make_unique<ModelManager>(
       MakeManagerOptions(options_, std::move(policy)), repository_.get(),
       kernels_, batcher_.get(), executors_.get(), &clock_, events_.get());
-  TERN_RETURN_IF_ERROR(manager_->Start());
+  // Before they load: how far that is can be watched.
+  metrics_->SetGaugeSource([this] { return Gauges(); });
+  LogInfo("loading models: http={} is live", http_address_);
+  return manager_->Start();
+}
+
+void Server::Impl::StartServing() {
   classifier_ = std::make_unique<Classifier>(
       MakeClassifierOptions(options_), manager_.get(), batcher_.get(), &clock_);
   api_ = std::make_unique<HttpApi>(
       classifier_.get(), manager_.get(), metrics_.get(),
       std::chrono::milliseconds(options_.http_timeout_ms));
   api_ready_ = api_.get();
-  metrics_->SetGaugeSource([this] { return Gauges(); });
-  return absl::OkStatus();
 }
 
 absl::Status Server::Impl::StartRpc() {
@@ -226,9 +234,10 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
-    const ServerOptions& options) {
+    const ServerOptions& options,
+    const std::function<void()>& before_accepting) {
   std::unique_ptr<Server> server(new Server(std::make_unique<Impl>(options)));
-  TERN_RETURN_IF_ERROR(server->impl_->Start());
+  TERN_RETURN_IF_ERROR(server->impl_->Start(before_accepting));
   return server;
 }
 

@@ -13,6 +13,7 @@
 #ifndef TERN_SERVER_SERVER_H_
 #define TERN_SERVER_SERVER_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -24,9 +25,12 @@ namespace tern::server {
 
 class Server {
  public:
-  // Serves when it returns. `options` must be valid.
+  // Serves when it returns. `options` must be valid. `before_accepting` is
+  // called when the models are loaded: until then the server has accepted
+  // nothing that would be lost if the process ended.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
-      const ServerOptions& options);
+      const ServerOptions& options,
+      const std::function<void()>& before_accepting = nullptr);
   // Stops.
   ~Server();
   Server(const Server&) = delete;

@@ -7,10 +7,12 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
@@ -61,6 +63,11 @@ class Process {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
   std::string Log() const { return GetFile(log_); }
+  void WaitForLog(const std::string& text) const {
+    while (Log().find(text) == std::string::npos) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
 
  private:
   const std::string log_;
@@ -76,7 +83,7 @@ class ProgramTest : public ::testing::Test {
   }
   std::string ready_file() const { return folder_ / ".ready.json"; }
   nlohmann::json WaitUntilReady() const {
-    for (int i = 0; i < 3000; ++i) {
+    for (int i = 0; i < 12'000; ++i) {
       const std::string content = GetFile(ready_file());
       // Written by rename: whole or not there.
       if (!content.empty()) return nlohmann::json::parse(content);
@@ -107,12 +114,41 @@ TEST_F(ProgramTest, TellsWhereItServesAndEndsWith0OnSigterm) {
   EXPECT_TRUE(
       stub->Classify(&context, RawRequest("m", testing::kTinyMlp, 1), &response)
           .ok());
-  EXPECT_THAT(HttpExchangeBytes(ready["http"].get<std::string>(),
-                                "GET /healthz/ready HTTP/1.1\r\nHost: x\r\n"
-                                "Connection: close\r\n\r\n"),
+  EXPECT_THAT(HttpGet(ready["http"].get<std::string>(), "/healthz/ready"),
               StartsWith("HTTP/1.1 200"));
   process.Signal(SIGTERM);
   EXPECT_EQ(process.Wait(), 0) << process.Log();
+}
+
+// Two hundred models take minutes to load by plain loops.
+TEST_F(ProgramTest, WhileModelsLoadItIsLiveAndASignalEndsItWith0) {
+  const std::string first = folder_ / "m0/1/model.twn";
+  PutFile(first, ModelFileBytes(1, kCostly));
+  for (int i = 1; i < 200; ++i) {
+    const std::string folder = folder_ / absl::StrCat("m", i, "/1");
+    std::filesystem::create_directories(folder);
+    std::filesystem::create_hard_link(first, folder + "/model.twn");
+  }
+  std::vector<std::string> arguments = Arguments();
+  arguments.push_back("--isa=reference");
+  Process process(arguments, folder_ / ".log");
+  process.WaitForLog(" is live");
+  const std::string log = process.Log();
+  const std::size_t begin = log.find("http=") + 5;
+  const std::string http = log.substr(begin, log.find(" is live") - begin);
+  EXPECT_THAT(HttpGet(http, "/healthz/live"), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(HttpGet(http, "/healthz/ready"), StartsWith("HTTP/1.1 503"));
+  const std::string loading =
+      R"(tern_model_state{model="m199",state="LOADING",version="1"} 1)";
+  for (int i = 0;
+       i < 6000 && HttpGet(http, "/metrics").find(loading) == std::string::npos;
+       ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_THAT(HttpGet(http, "/metrics"), HasSubstr(loading));
+  process.Signal(SIGTERM);
+  EXPECT_EQ(process.Wait(), 0);
+  EXPECT_THAT(process.Log(), HasSubstr("ending before the models are loaded"));
 }
 
 TEST_F(ProgramTest, NotReadyFirstWhileRequestsAreStillTaken) {
@@ -125,11 +161,9 @@ TEST_F(ProgramTest, NotReadyFirstWhileRequestsAreStillTaken) {
   const auto stub = v1::InferenceService::NewStub(grpc::CreateChannel(
       ready["grpc"].get<std::string>(), grpc::InsecureChannelCredentials()));
   process.Signal(SIGINT);
-  const std::string probe =
-      "GET /healthz/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
   std::string answer;
   do {
-    answer = HttpExchangeBytes(ready["http"].get<std::string>(), probe);
+    answer = HttpGet(ready["http"].get<std::string>(), "/healthz/ready");
   } while (answer.find("200 OK") != std::string::npos);
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 503"));
   grpc::ClientContext context;
@@ -146,9 +180,7 @@ TEST_F(ProgramTest, ASecondSignalEndsAtOnce) {
   Process process(arguments, folder_ / ".log");
   ASSERT_TRUE(WaitUntilReady().contains("grpc")) << process.Log();
   process.Signal(SIGTERM);
-  while (process.Log().find("draining") == std::string::npos) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+  process.WaitForLog("draining");
   process.Signal(SIGTERM);
   EXPECT_EQ(process.Wait(), 1);
 }
