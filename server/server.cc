@@ -1,7 +1,10 @@
 #include "server/server.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -74,6 +77,7 @@ class Server::Impl {
   absl::Status StartHttp();
   absl::Status StartRpc();
   absl::Status WriteReadyFile() const;
+  absl::Status RemoveReadyFile() const;
   GaugeValues Gauges() const;
 
   const ServerOptions options_;
@@ -102,6 +106,8 @@ class Server::Impl {
 
 absl::Status Server::Impl::Start(
     const std::function<void()>& before_accepting) {
+  // First: a file of an earlier server that died would be believed.
+  TERN_RETURN_IF_ERROR(RemoveReadyFile());
   TERN_ASSIGN_OR_RETURN(kernels_, SelectKernels(options_.isa));
   const std::string isa(KernelTableName(*kernels_));
   metrics_ = std::make_unique<Metrics>(BuildInfo{ServerVersion(), isa});
@@ -199,6 +205,14 @@ absl::Status Server::Impl::WriteReadyFile() const {
       {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
 }
 
+absl::Status Server::Impl::RemoveReadyFile() const {
+  const std::string& path = options_.ready_file;
+  if (path.empty() || ::unlink(path.c_str()) == 0 || errno == ENOENT) {
+    return absl::OkStatus();
+  }
+  return absl::ErrnoToStatus(errno, path);
+}
+
 GaugeValues Server::Impl::Gauges() const {
   GaugeValues values;
   values.ready = ready_;
@@ -214,6 +228,9 @@ void Server::Impl::Stop() {
   if (std::exchange(stopped_, true)) return;
   const auto patience = std::chrono::milliseconds(options_.drain_timeout_ms);
   ready_ = false;
+  if (const absl::Status removed = RemoveReadyFile(); !removed.ok()) {
+    LogWarn("the ready file stays: {}", removed.ToString());
+  }
   health_.SetServing(false);
   if (rpc_ != nullptr) {
     LogInfo("draining");

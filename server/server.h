@@ -2,8 +2,9 @@
 //
 // Start: kernels, metrics, HTTP (live, not ready), repository, first load with
 // golden tests and warm-up, gRPC port, health SERVING, ready file.
-// Stop: health NOT_SERVING and ready 503; drain_delay; gRPC takes no new calls
-// and those under way finish; HTTP likewise; the batcher drains; models go.
+// Stop: health NOT_SERVING, ready 503, ready file gone; drain_delay; gRPC takes
+// no new calls and those under way finish; HTTP likewise; the batcher drains;
+// models go.
 //
 // A model that fails to load does not stop the server: it is FAILED in the
 // list, and everything else is served.

@@ -29,8 +29,8 @@ struct ServerOptions {
   // authentication: open it on purpose.
   std::string grpc_address = "127.0.0.1:8500";
   std::string http_address = "127.0.0.1:8080";
-  // Written when the server is ready: {"grpc": "HOST:PORT", "http": ...}.
-  // Empty: none.
+  // There while the server is ready: {"grpc": "HOST:PORT", "http": ...}. One
+  // that an earlier server left behind goes when this one starts. Empty: none.
   std::string ready_file;
 
   // -- Limits: beyond them a request is refused ----------------------------

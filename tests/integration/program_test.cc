@@ -118,6 +118,7 @@ TEST_F(ProgramTest, TellsWhereItServesAndEndsWith0OnSigterm) {
               StartsWith("HTTP/1.1 200"));
   process.Signal(SIGTERM);
   EXPECT_EQ(process.Wait(), 0) << process.Log();
+  EXPECT_FALSE(std::filesystem::exists(ready_file()));
 }
 
 // Two hundred models take minutes to load by plain loops.
@@ -129,6 +130,7 @@ TEST_F(ProgramTest, WhileModelsLoadItIsLiveAndASignalEndsItWith0) {
     std::filesystem::create_directories(folder);
     std::filesystem::create_hard_link(first, folder + "/model.twn");
   }
+  PutFile(ready_file(), "of a server that was killed");
   std::vector<std::string> arguments = Arguments();
   arguments.push_back("--isa=reference");
   Process process(arguments, folder_ / ".log");
@@ -149,6 +151,7 @@ TEST_F(ProgramTest, WhileModelsLoadItIsLiveAndASignalEndsItWith0) {
   process.Signal(SIGTERM);
   EXPECT_EQ(process.Wait(), 0);
   EXPECT_THAT(process.Log(), HasSubstr("ending before the models are loaded"));
+  EXPECT_FALSE(std::filesystem::exists(ready_file()));
 }
 
 TEST_F(ProgramTest, NotReadyFirstWhileRequestsAreStillTaken) {
