@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "engine/kernels/kernels.h"
+#include "engine/ops/geometry.h"
 #include "engine/ops/pool.h"
 #include "engine/ops/product.h"
 #include "engine/runtime/memory_plan.h"
@@ -32,43 +33,6 @@ std::pair<float, float> RangeOf(const NodeQuantization& quantization) {
   if (TypeOf(quantization) == OutputType::kS16) return {-32768.0F, 32767.0F};
   const std::uint32_t bits = quantization.bits() == 0 ? 8 : quantization.bits();
   return {0.0F, static_cast<float>((1U << bits) - 1)};
-}
-
-ConvGeometry GeometryOf(const model::v1::Node& node, const NodeShape& shape) {
-  ConvGeometry g;
-  g.filters = static_cast<int>(shape.out.c);
-  if (node.has_linear()) {
-    g.in_c = static_cast<int>(shape.in.elements());
-    return g;
-  }
-  g.in_h = static_cast<int>(shape.in.h);
-  g.in_w = static_cast<int>(shape.in.w);
-  g.in_c = static_cast<int>(shape.in.c);
-  g.out_h = static_cast<int>(shape.out.h);
-  g.out_w = static_cast<int>(shape.out.w);
-  g.kernel_h = shape.kernel_h;
-  g.kernel_w = shape.kernel_w;
-  g.stride_h = shape.stride_h;
-  g.stride_w = shape.stride_w;
-  g.pad_top = shape.pad_top;
-  g.pad_left = shape.pad_left;
-  return g;
-}
-
-PoolGeometry PoolGeometryOf(const NodeShape& shape) {
-  PoolGeometry g;
-  g.in_h = static_cast<int>(shape.in.h);
-  g.in_w = static_cast<int>(shape.in.w);
-  g.channels = static_cast<int>(shape.in.c);
-  g.out_h = static_cast<int>(shape.out.h);
-  g.out_w = static_cast<int>(shape.out.w);
-  g.kernel_h = shape.kernel_h;
-  g.kernel_w = shape.kernel_w;
-  g.stride_h = shape.stride_h;
-  g.stride_w = shape.stride_w;
-  g.pad_top = shape.pad_top;
-  g.pad_left = shape.pad_left;
-  return g;
 }
 
 bool IsPool2x2(const model::v1::Node& node, const NodeShape& shape) {
@@ -188,7 +152,7 @@ class PlanBuilder {
   ProductLayer ProductLayerOf(int i, NodeWeights weights) const {
     const NodeShape& shape = shapes_.node[i];
     ProductLayer layer;
-    layer.geometry = GeometryOf(Node(i), shape);
+    layer.geometry = ConvGeometryOf(Node(i), shape);
     layer.weights = std::move(weights);
     const auto& zero_point = header_.input_quantization().zero_point();
     if (shape.input == kPictureInput &&

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/base/status_macros.h"
+#include "engine/ops/geometry.h"
 
 namespace tern::bench {
 namespace {
@@ -46,25 +47,6 @@ absl::StatusOr<Network> ReadNetwork(const std::string& folder,
   return network;
 }
 
-ConvGeometry GeometryOf(const NodeShape& shape, const model::v1::Node& node) {
-  ConvGeometry g;
-  g.filters = static_cast<int>(shape.out.c);
-  g.in_c = static_cast<int>(shape.in.elements());
-  if (node.has_linear()) return g;
-  g.in_h = static_cast<int>(shape.in.h);
-  g.in_w = static_cast<int>(shape.in.w);
-  g.in_c = static_cast<int>(shape.in.c);
-  g.out_h = static_cast<int>(shape.out.h);
-  g.out_w = static_cast<int>(shape.out.w);
-  g.kernel_h = shape.kernel_h;
-  g.kernel_w = shape.kernel_w;
-  g.stride_h = shape.stride_h;
-  g.stride_w = shape.stride_w;
-  g.pad_top = shape.pad_top;
-  g.pad_left = shape.pad_left;
-  return g;
-}
-
 std::vector<NamedLayer> LayersOf(const Network& network) {
   std::vector<NamedLayer> layers;
   for (int i = 0; i < network.graph.node_size(); ++i) {
@@ -73,7 +55,7 @@ std::vector<NamedLayer> LayersOf(const Network& network) {
     NamedLayer layer;
     layer.network = network.name;
     layer.name = node.name();
-    layer.geometry = GeometryOf(network.shapes.node[i], node);
+    layer.geometry = ConvGeometryOf(node, network.shapes.node[i]);
     const ConvGeometry& g = layer.geometry;
     if (std::any_of(layers.begin(), layers.end(), [&g](const NamedLayer& l) {
           return Key(l.geometry) == Key(g);

@@ -24,8 +24,6 @@ struct Network {
 absl::StatusOr<Network> ReadNetwork(const std::string& folder,
                                     const std::string& name);
 
-ConvGeometry GeometryOf(const NodeShape& shape, const model::v1::Node& node);
-
 struct NamedLayer {
   std::string network;
   std::string name;  // of the first node of this shape

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/ops/geometry.h"
 
 namespace tern::bench {
 namespace {
@@ -291,7 +292,7 @@ std::vector<PeerNode> PeerNodesOf(const Network& network) {
     const model::v1::Node& from = network.graph.node(i);
     const NodeShape& shape = network.shapes.node[i];
     PeerNode node;
-    node.geometry = GeometryOf(shape, from);
+    node.geometry = ConvGeometryOf(from, shape);
     node.input = shape.input == kPictureInput ? -1 : shape.input;
     node.residual = shape.residual == kNoResidual ? -1 : shape.residual;
     node.is_linear = from.has_linear();
