@@ -79,6 +79,21 @@ Bytes PngChunk(const std::string& kind, const Bytes& body) {
                BigEndian(static_cast<std::uint32_t>(crc))});
 }
 
+void ResealPng(Bytes& png) {
+  // Length, kind and checksum of a chunk take four bytes each.
+  for (std::size_t at = 8; at + 12 <= png.size();) {
+    std::size_t length = 0;
+    for (int i = 0; i < 4; ++i) length = length << 8 | png[at + i];
+    if (length > png.size() - at - 12) return;
+    const auto crc =
+        crc32(0, png.data() + at + 4, static_cast<uInt>(length + 4));
+    const Bytes sum = BigEndian(static_cast<std::uint32_t>(crc));
+    at += length + 12;
+    std::copy(sum.begin(), sum.end(),
+              png.begin() + static_cast<std::ptrdiff_t>(at - 4));
+  }
+}
+
 Bytes Compress(const Bytes& bytes) {
   uLongf size = compressBound(bytes.size());
   Bytes out(size);

@@ -28,6 +28,8 @@ Bytes BlackPng(std::uint32_t width, std::uint32_t height,
                const Bytes& more_chunks = {});
 // One PNG chunk with its length and checksum.
 Bytes PngChunk(const std::string& kind, const Bytes& body);
+// Recomputes the checksums of all chunks whose lengths fit the file.
+void ResealPng(Bytes& png);
 // zlib's format.
 Bytes Compress(const Bytes& bytes);
 

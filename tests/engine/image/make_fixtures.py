@@ -151,6 +151,12 @@ def pngs():
     expect("rgb_16_interlaced", color)
     png("grey_16", wide[:, :, :1], GREY, 16)
     expect("grey_16", color[:, :, [0, 0, 0]])
+    wide_alpha = alpha.astype(int) * 256 + (alpha.astype(int) * 53 + 5) % 256
+    png("rgba_16", np.concatenate([wide, wide_alpha], 2), RGBA, 16)
+    expect("rgba_16", blended)
+    png("grey_alpha_16", np.concatenate([wide[:, :, :1], wide_alpha], 2),
+        GREY_ALPHA, 16, interlace=True)
+    expect("grey_alpha_16", blended[:, :, [0, 0, 0]])
     png("exif_6", color, RGB, 8, extra=[(b"eXIf", exif(6, ">"))])
     expect("exif_6", np.rot90(color, -1))
     # One channel asked for: Pillow's "L".
