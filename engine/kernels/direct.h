@@ -31,7 +31,7 @@ inline constexpr int kDirectBlockFilters = 64;
 // Pixels of one register tile, at most.
 inline constexpr int kDirectTilePixels = 6;
 // Tiles of a chunk, at most.
-inline constexpr int kDirectMaxChunkTiles = 16;
+inline constexpr int kDirectMaxChunkTiles = 32;
 
 struct DirectLayout {
   bool gathers = false;  // one tap, whose run is gathered
@@ -133,14 +133,11 @@ void RunDirect(const ConvCall& call, const DirectLayout& layout, int task,
 // The next pixel but `pixels`.
 void AdvanceDirect(const ConvGeometry& g, int pixels, DirectCursor& cursor);
 
-// fill_taps for any instruction set; for AVX-512; for kernels of one tap that
-// is never padding.
+// fill_taps for any instruction set; for AVX-512.
 int FillDirectTaps(const DirectTask& task, const DirectCursor& first,
                    int pixels, DirectTap* taps);
 int FillDirectTapsAvx512Vnni(const DirectTask& task, const DirectCursor& first,
                              int pixels, DirectTap* taps);
-int FillOneDirectTap(const DirectTask& task, const DirectCursor& first,
-                     int pixels, DirectTap* taps);
 
 // Gathers the windows of `pixels` output pixels from `first` on.
 void GatherDirect(const DirectTask& task, const DirectMicroKernels& kernels,

@@ -22,7 +22,7 @@ enum class TileKind { kSums, kU8, kS16 };
 // clamps; the others from sums in memory.
 struct TileOutput {
   TileKind kind;
-  std::int32_t* sums;  // kSums: [pixels][64]
+  std::int32_t* sums;  // kSums: [pixels][64], of one tile
   // Of the tile's filters, padded with zeros to 64.
   const float* multiplier;
   const float* bias;
@@ -91,7 +91,7 @@ TERN_ALWAYS_INLINE void RoundTilePixel(const __m512i (&acc)[kVectors],
 
 // A masked store costs several times a plain one.
 inline void StoreBytes(std::uint8_t* to, __mmask64 mask, __m512i bytes) {
-  if (mask == ~__mmask64{0}) {
+  if (mask == ~__mmask64{0}) [[likely]] {
     _mm512_storeu_si512(to, bytes);
   } else {
     _mm512_mask_storeu_epi8(to, mask, bytes);
@@ -99,7 +99,7 @@ inline void StoreBytes(std::uint8_t* to, __mmask64 mask, __m512i bytes) {
 }
 
 inline void StoreWords(std::uint8_t* to, __mmask32 mask, __m512i words) {
-  if (mask == ~__mmask32{0}) {
+  if (mask == ~__mmask32{0}) [[likely]] {
     _mm512_storeu_si512(to, words);
   } else {
     _mm512_mask_storeu_epi16(to, mask, words);
@@ -153,71 +153,85 @@ TERN_ALWAYS_INLINE void WriteSums(const __m512i (&acc)[kPixels][kVectors],
   }
 }
 
+// What one tap adds; `w` are its weights.
 template <int kPixels, int kVectors>
-__attribute__((noinline)) void MultiplyTile(const DirectTile& tile, int steps,
-                                            const std::uint8_t* weights,
-                                            const TileOutput& out) {
-  __m512i acc[kPixels][kVectors];
+TERN_ALWAYS_INLINE void AddTap(__m512i (&acc)[kPixels][kVectors],
+                               const DirectTap& tap, int steps,
+                               const std::uint8_t* w) {
+  const std::uint8_t* pixel[kPixels];
 #pragma GCC unroll 6
-  for (int m = 0; m < kPixels; ++m) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) acc[m][v] = _mm512_setzero_si512();
+  for (int m = 0; m < kPixels; ++m) pixel[m] = tap.pixel[m];
+  std::ptrdiff_t offset = 0;
+  for (int i = steps / 4; i > 0; --i) {
+    // Each step loads the weights anew: kept from step to step they would
+    // push vectors to the stack.
+    Step<kPixels, kVectors>(acc, w, pixel, offset, 0);
+    asm("" : "+r"(w));
+    Step<kPixels, kVectors>(acc, w, pixel, offset, 1);
+    asm("" : "+r"(w));
+    Step<kPixels, kVectors>(acc, w, pixel, offset, 2);
+    asm("" : "+r"(w));
+    Step<kPixels, kVectors>(acc, w, pixel, offset, 3);
+    w += 64 * kVectors;
+    offset += 16;
   }
-  constexpr int kGroupBytes = 64 * kVectors;
-  const std::size_t tap_bytes =
-      static_cast<std::size_t>((steps + 3) / 4) * kGroupBytes;
-  const int full = steps / 4;
   const int rest = steps % 4;
-  for (int t = 0; t < tile.count; ++t) {
-    const DirectTap& tap = tile.taps[t];
-    const std::uint8_t* pixel[kPixels];
+  if (rest > 0) Step<kPixels, kVectors>(acc, w, pixel, offset, 0);
+  asm("" : "+r"(w));
+  if (rest > 1) Step<kPixels, kVectors>(acc, w, pixel, offset, 1);
+  asm("" : "+r"(w));
+  if (rest > 2) Step<kPixels, kVectors>(acc, w, pixel, offset, 2);
+}
+
+// `tiles` tiles of kPixels pixels, whose outputs follow each other. With few
+// channels a call for each tile would cost a tenth of the time.
+template <int kPixels, int kVectors>
+__attribute__((noinline)) void MultiplyTiles(const DirectTile* tile, int tiles,
+                                             int steps,
+                                             const std::uint8_t* weights,
+                                             TileOutput out) {
+  const std::size_t tap_bytes =
+      static_cast<std::size_t>((steps + 3) / 4) * 64 * kVectors;
+  for (; tiles > 0; --tiles, ++tile) {
+    __m512i acc[kPixels][kVectors];
 #pragma GCC unroll 6
-    for (int m = 0; m < kPixels; ++m) pixel[m] = tap.pixel[m];
-    const std::uint8_t* w = weights + tap.tap * tap_bytes;
-    std::ptrdiff_t offset = 0;
-    for (int i = full; i > 0; --i) {
-      // Each step loads the weights anew: kept from step to step they would
-      // push vectors to the stack.
-      Step<kPixels, kVectors>(acc, w, pixel, offset, 0);
-      asm("" : "+r"(w));
-      Step<kPixels, kVectors>(acc, w, pixel, offset, 1);
-      asm("" : "+r"(w));
-      Step<kPixels, kVectors>(acc, w, pixel, offset, 2);
-      asm("" : "+r"(w));
-      Step<kPixels, kVectors>(acc, w, pixel, offset, 3);
-      w += kGroupBytes;
-      offset += 16;
+    for (int m = 0; m < kPixels; ++m) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[m][v] = _mm512_setzero_si512();
     }
-    if (rest > 0) Step<kPixels, kVectors>(acc, w, pixel, offset, 0);
-    asm("" : "+r"(w));
-    if (rest > 1) Step<kPixels, kVectors>(acc, w, pixel, offset, 1);
-    asm("" : "+r"(w));
-    if (rest > 2) Step<kPixels, kVectors>(acc, w, pixel, offset, 2);
-  }
-  switch (out.kind) {
-    case TileKind::kSums:
-      return WriteSums<kPixels, kVectors>(acc, out.sums);
-    case TileKind::kU8:
-      return WriteTileU8<kPixels, kVectors>(acc, out);
-    case TileKind::kS16:
-      return WriteTileS16<kPixels, kVectors>(acc, out);
+    const DirectTap* const end = tile->taps + tile->count;
+    for (const DirectTap* tap = tile->taps; tap != end; ++tap) {
+      AddTap<kPixels, kVectors>(acc, *tap, steps,
+                                weights + tap->tap * tap_bytes);
+    }
+    switch (out.kind) {
+      case TileKind::kSums:
+        return WriteSums<kPixels, kVectors>(acc, out.sums);
+      case TileKind::kU8:
+        WriteTileU8<kPixels, kVectors>(acc, out);
+        break;
+      case TileKind::kS16:
+        WriteTileS16<kPixels, kVectors>(acc, out);
+        break;
+    }
+    out.output += kPixels * out.pixel_bytes;
   }
 }
 
-using MultiplyFunction = void (*)(const DirectTile&, int, const std::uint8_t*,
-                                  const TileOutput&);
+using MultiplyFunction = void (*)(const DirectTile*, int, int,
+                                  const std::uint8_t*, TileOutput);
 
 template <int kPixels>
 MultiplyFunction ChooseVectors(int vectors) {
   switch (vectors) {
     case 1:
-      return MultiplyTile<kPixels, 1>;
+      return MultiplyTiles<kPixels, 1>;
     case 2:
-      return MultiplyTile<kPixels, 2>;
+      return MultiplyTiles<kPixels, 2>;
     case 3:
-      return MultiplyTile<kPixels, 3>;
+      return MultiplyTiles<kPixels, 3>;
     default:
-      return MultiplyTile<kPixels, 4>;
+      return MultiplyTiles<kPixels, 4>;
   }
 }
 
@@ -319,20 +333,26 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
                     nullptr,
                     filters * element};
   out.kind = KindOf(task, out);
-  const MultiplyFunction whole = Choose(kDirectTilePixels, vectors);
   auto pixel = static_cast<std::size_t>(chunk.first);
   const auto end = static_cast<std::size_t>(chunk.end);
-  for (const DirectTile* tile = chunk.tile; pixel < end; ++tile) {
+  for (const DirectTile* tile = chunk.tile; pixel < end;) {
+    const auto pixels = static_cast<std::size_t>(tile->pixels);
+    // All tiles of this size; there is room for the sums of one.
+    int tiles = 1;
+    std::size_t next = pixel + pixels;
+    while (out.kind != TileKind::kSums && next < end &&
+           tile[tiles].pixels == tile->pixels) {
+      ++tiles;
+      next += pixels;
+    }
     out.output = static_cast<std::uint8_t*>(task.call->output) +
                  (pixel * filters + k) * element;
-    const MultiplyFunction multiply = tile->pixels == kDirectTilePixels
-                                          ? whole
-                                          : Choose(tile->pixels, vectors);
-    multiply(*tile, task.layout.steps, weights, out);
+    Choose(tile->pixels, vectors)(tile, tiles, task.layout.steps, weights, out);
     if (out.kind == TileKind::kSums) {
       WriteTile(task, task.sums, pixel, tile->pixels, k, count);
     }
-    pixel += static_cast<std::size_t>(tile->pixels);
+    pixel = next;
+    tile += tiles;
   }
 }
 

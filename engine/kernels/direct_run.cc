@@ -32,6 +32,37 @@ void FillGathered(const DirectTask& task, DirectChunk& chunk) {
   }
 }
 
+// The tap tables of layers with one tap that is never padding: with few
+// channels the general way would cost a tenth of the products' time.
+void FillOneTap(const DirectTask& task, DirectCursor& cursor,
+                DirectChunk& chunk) {
+  const ConvGeometry& g = *task.g;
+  const std::ptrdiff_t step = std::ptrdiff_t{1} * g.stride_w * g.in_c;
+  const std::ptrdiff_t row_step = g.stride_h * task.row_bytes;
+  const auto row_of = [&](const DirectCursor& at) {
+    return task.call->input + at.image * task.image_bytes + at.y * row_step;
+  };
+  int x = cursor.x;
+  const std::uint8_t* run = row_of(cursor) + x * step;
+  DirectTap* taps = task.taps;
+  DirectTile* tile = chunk.tile;
+  for (int left = chunk.end - chunk.first; left > 0;) {
+    const int pixels = TilePixels(left);
+    taps->tap = 0;
+    for (int m = 0; m < pixels; ++m) {
+      taps->pixel[m] = run;
+      run += step;
+      if (++x < g.out_w) continue;
+      AdvanceDirect(g, x - cursor.x, cursor);
+      x = 0;
+      run = row_of(cursor);
+    }
+    *tile++ = {taps++, 1, pixels};
+    left -= pixels;
+  }
+  cursor.x = x;
+}
+
 // Makes the tap tables of a chunk.
 void FillChunk(const DirectTask& task, const DirectMicroKernels& kernels,
                DirectCursor& cursor, DirectChunk& chunk) {
@@ -42,13 +73,14 @@ void FillChunk(const DirectTask& task, const DirectMicroKernels& kernels,
     AdvanceDirect(*task.g, pixels, cursor);
     return FillGathered(task, chunk);
   }
-  const auto fill_taps =
-      layout.taps == 1 && !layout.padded ? FillOneDirectTap : kernels.fill_taps;
+  if (layout.taps == 1 && !layout.padded) {
+    return FillOneTap(task, cursor, chunk);
+  }
   DirectTap* taps = task.taps;
   DirectTile* tile = chunk.tile;
   for (int p = chunk.first; p < chunk.end;) {
     const int pixels = TilePixels(chunk.end - p);
-    *tile++ = {taps, fill_taps(task, cursor, pixels, taps), pixels};
+    *tile++ = {taps, kernels.fill_taps(task, cursor, pixels, taps), pixels};
     AdvanceDirect(*task.g, pixels, cursor);
     taps += layout.taps;
     p += pixels;

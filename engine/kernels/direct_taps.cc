@@ -83,26 +83,6 @@ void AdvanceDirect(const ConvGeometry& g, int pixels, DirectCursor& cursor) {
   }
 }
 
-int FillOneDirectTap(const DirectTask& task, const DirectCursor& first,
-                     int pixels, DirectTap* taps) {
-  const ConvGeometry& g = *task.g;
-  const std::ptrdiff_t step = std::ptrdiff_t{1} * g.stride_w * g.in_c;
-  const auto row_of = [&](const DirectCursor& at) {
-    return task.call->input + at.image * task.image_bytes +
-           at.y * g.stride_h * task.row_bytes;
-  };
-  DirectCursor at = first;
-  const std::uint8_t* row = row_of(at);
-  taps->tap = 0;
-  for (int m = 0; m < pixels; ++m) {
-    taps->pixel[m] = row + at.x * step;
-    if (++at.x < g.out_w) continue;
-    AdvanceDirect(g, 0, at);
-    row = row_of(at);
-  }
-  return 1;
-}
-
 void GatherDirect(const DirectTask& task, const DirectMicroKernels& kernels,
                   const DirectCursor& first, int pixels) {
   const ConvGeometry& g = *task.g;
