@@ -13,10 +13,8 @@
 #include <vector>
 
 #include "engine/base/cgroup.h"
+#include "engine/base/openmp.h"
 #include "engine/base/status_macros.h"
-
-// From libgomp, declared here because clang has no omp.h of its own.
-extern "C" void omp_set_num_threads(int);
 
 namespace tern {
 namespace {
@@ -44,14 +42,6 @@ bool SpinUntil(Done done) {
     }
   } while (std::chrono::steady_clock::now() < deadline);
   return done();
-}
-
-void KeepOpenMpOnThisThread() {
-  thread_local const bool once = [] {
-    omp_set_num_threads(1);
-    return true;
-  }();
-  static_cast<void>(once);
 }
 
 }  // namespace

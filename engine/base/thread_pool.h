@@ -6,8 +6,7 @@
 // for an atomic increment (a few hundred nanoseconds). fn must not throw and
 // must not call ParallelFor of the same pool.
 //
-// Every helper calls omp_set_num_threads(1), so that oneDNN, which brings
-// OpenMP, stays on the thread that called it.
+// fn may call oneDNN: it stays on the thread that calls it (openmp.h).
 //
 // Thread-compatible: one ParallelFor at a time. An executor owns its pool.
 

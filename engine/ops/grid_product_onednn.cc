@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/aligned_buffer.h"
+#include "engine/base/openmp.h"
 #include "engine/ops/product.h"
 
 namespace tern {
@@ -224,6 +225,8 @@ class GridProduct : public Op {
 
 absl::StatusOr<std::unique_ptr<Op>> MakeGridProduct(const KernelTable& table,
                                                     ProductLayer layer) {
+  // Making primitives and reordering weights is oneDNN's work as well.
+  KeepOpenMpOnThisThread();
   try {
     return std::make_unique<GridProduct>(table, std::move(layer));
   } catch (const std::exception& error) {

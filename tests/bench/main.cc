@@ -7,13 +7,11 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/openmp.h"
 #include "engine/base/status_macros.h"
 #include "tests/bench/contenders.h"
 #include "tests/bench/parts.h"
 #include "tests/bench/peak.h"
-
-// OpenMP's, which oneDNN brings; the header would need the compiler's flag.
-extern "C" void omp_set_num_threads(int);
 
 namespace tern::bench {
 namespace {
@@ -79,7 +77,7 @@ absl::Status RunParts(const Arguments& a, const Options& options,
 }
 
 absl::Status Run(const Arguments& a) {
-  omp_set_num_threads(1);
+  KeepOpenMpOnThisThread();
   TERN_ASSIGN_OR_RETURN(const KernelTable* kernels, SelectKernels(a.isa));
   if (a.serve) return Serve(a.folder, *kernels);
   if (!HasPeakInstruction()) {

@@ -4,13 +4,12 @@
 #include <cstdint>
 #include <utility>
 
-// From libgomp, which oneDNN brings along; clang has no omp.h of its own.
-extern "C" void omp_set_num_threads(int);
+#include "engine/base/openmp.h"
 
 namespace tern::trainer {
 
 Shards::Shards(int count, int batch) : batch_(batch) {
-  omp_set_num_threads(1);
+  KeepOpenMpOnThisThread();
   for (int i = 0; i < count; ++i) {
     stream_.emplace_back(engine_);
     scratch_.emplace_back();

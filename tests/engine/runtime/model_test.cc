@@ -3,11 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <iterator>
+#include <thread>
+
 #include "engine/engine.h"
 #include "engine/kernels/kernels.h"
 #include "engine/runtime/golden.h"
 #include "tests/testing/tables_to_test.h"
 #include "tests/testing/tiny_model.h"
+
+// From libgomp, declared here because clang has no omp.h of its own.
+extern "C" void omp_set_num_threads(int);
 
 namespace tern {
 namespace {
@@ -141,6 +148,26 @@ TEST(Model, KeepsNoGoldenData) {
   const auto model = LoadOrDie(
       FileOf(MakeTinyModel(tern::testing::kTinyMlp, 1)), ReferenceKernels());
   EXPECT_FALSE(model->card().has_golden());
+}
+
+// Threads of this process.
+std::ptrdiff_t CountThreads() {
+  const std::filesystem::directory_iterator tasks("/proc/self/task");
+  return std::distance(begin(tasks), end(tasks));
+}
+
+// oneDNN's OpenMP would start one for each CPU at the first grid layer that a
+// thread loads, which takes longer than all the rest of a server's start.
+TEST(Model, LoadingStartsNoThreads) {
+  const std::string file = FileOf(MakeTinyModel(tern::testing::kTinyGrid, 1));
+  std::thread loader([&file] {
+    // A thread that has not met oneDNN, as on a machine with four CPUs.
+    omp_set_num_threads(4);
+    const std::ptrdiff_t before = CountThreads();
+    LoadOrDie(file, ReferenceKernels());
+    EXPECT_EQ(CountThreads(), before);
+  });
+  loader.join();
 }
 
 TEST(Session, SizesThatDoNotFitAreErrors) {
