@@ -24,8 +24,8 @@ test:  ## Run the tests: all in release, unit tests under sanitizers
 	@$(PACKAGES) build test
 	@deploy/test
 
-test-all:  ## make test plus everything long: soak, fuzzing, containers, emulated CPUs
-	@$(PACKAGES) build test long image
+test-all:  ## make test plus everything long: soak, fuzzing, demo, containers, emulated CPUs
+	@$(PACKAGES) build demo test long image
 	@deploy/test --all
 
 lint:  ## Check format, clang-tidy and the arrows between rooms

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,39 +21,6 @@ using ::testing::IsEmpty;
 using testing::kLenet5;
 using testing::kTinyConv;
 using testing::kTinyMlp;
-
-// The logits of an engine of our own, by the plain kernels.
-std::vector<float> OfflineLogits(const std::string& file,
-                                 const v1::ClassifyRequest& request) {
-  const auto model =
-      Model::Load(testing::AsBytes(file), **SelectKernels("reference"), {})
-          .value();
-  ThreadPool pool(1);
-  Session session(&pool);
-  std::vector<float> all;
-  for (const v1::Image& image : request.images()) {
-    std::vector<float> logits(static_cast<std::size_t>(model->classes()));
-    EXPECT_TRUE(session
-                    .Run(*model, testing::AsBytes(image.raw().pixels()), 1,
-                         absl::MakeSpan(logits))
-                    .ok());
-    all.insert(all.end(), logits.begin(), logits.end());
-  }
-  return all;
-}
-
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() &&
-         std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-std::vector<float> AllLogits(const v1::ClassifyResponse& response) {
-  std::vector<float> all;
-  for (const v1::ImageResult& result : response.results()) {
-    all.insert(all.end(), result.logits().begin(), result.logits().end());
-  }
-  return all;
-}
 
 class ClassifyTest : public ServerTest {
  protected:

@@ -34,37 +34,6 @@ class RepositoryTest : public ServerTest {
     }
     return states;
   }
-  bool IncomingIsEmpty() {
-    const std::filesystem::path incoming = repository_ / ".incoming";
-    for (const auto& entry : std::filesystem::directory_iterator(incoming)) {
-      if (entry.is_directory()) return false;
-    }
-    return true;
-  }
-  grpc::Status Load(const std::string& model, std::uint64_t version,
-                    v1::LoadModelResponse* response) {
-    grpc::ClientContext context;
-    v1::LoadModelRequest request;
-    request.set_model(model);
-    request.set_version(version);
-    return repository_stub_->LoadModel(&context, request, response);
-  }
-  grpc::Status Unload(const std::string& model, std::uint64_t version) {
-    grpc::ClientContext context;
-    v1::UnloadModelRequest request;
-    request.set_model(model);
-    request.set_version(version);
-    v1::UnloadModelResponse response;
-    return repository_stub_->UnloadModel(&context, request, &response);
-  }
-  grpc::Status Delete(const std::string& model, std::uint64_t version) {
-    grpc::ClientContext context;
-    v1::DeleteModelRequest request;
-    request.set_model(model);
-    request.set_version(version);
-    v1::DeleteModelResponse response;
-    return repository_stub_->DeleteModel(&context, request, &response);
-  }
 
   v1::UploadResponse uploaded_;
 };

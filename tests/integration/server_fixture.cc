@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "google/rpc/status.pb.h"
@@ -136,6 +138,43 @@ grpc::Status ServerTest::Upload(const std::string& model, std::uint64_t version,
   return writer->Finish();
 }
 
+bool ServerTest::IncomingIsEmpty() {
+  const std::filesystem::path incoming = repository_ / ".incoming";
+  for (const auto& entry : std::filesystem::directory_iterator(incoming)) {
+    if (entry.is_directory()) return false;
+  }
+  return true;
+}
+
+grpc::Status ServerTest::Load(const std::string& model, std::uint64_t version,
+                              v1::LoadModelResponse* response) {
+  grpc::ClientContext context;
+  v1::LoadModelRequest request;
+  request.set_model(model);
+  request.set_version(version);
+  return repository_stub_->LoadModel(&context, request, response);
+}
+
+grpc::Status ServerTest::Unload(const std::string& model,
+                                std::uint64_t version) {
+  grpc::ClientContext context;
+  v1::UnloadModelRequest request;
+  request.set_model(model);
+  request.set_version(version);
+  v1::UnloadModelResponse response;
+  return repository_stub_->UnloadModel(&context, request, &response);
+}
+
+grpc::Status ServerTest::Delete(const std::string& model,
+                                std::uint64_t version) {
+  grpc::ClientContext context;
+  v1::DeleteModelRequest request;
+  request.set_model(model);
+  request.set_version(version);
+  v1::DeleteModelResponse response;
+  return repository_stub_->DeleteModel(&context, request, &response);
+}
+
 std::vector<v1::ModelStatus> ServerTest::ListModels(const std::string& model) {
   grpc::ClientContext context;
   v1::ListModelsRequest request;
@@ -208,6 +247,38 @@ v1::ClassifyRequest RawRequest(const std::string& model, std::string_view graph,
     raw->set_pixels(std::string(pixels.begin(), pixels.end()));
   }
   return request;
+}
+
+std::vector<float> OfflineLogits(const std::string& file,
+                                 const v1::ClassifyRequest& request) {
+  const auto model =
+      Model::Load(testing::AsBytes(file), **SelectKernels("reference"), {})
+          .value();
+  ThreadPool pool(1);
+  Session session(&pool);
+  std::vector<float> all;
+  for (const v1::Image& image : request.images()) {
+    std::vector<float> logits(static_cast<std::size_t>(model->classes()));
+    EXPECT_TRUE(session
+                    .Run(*model, testing::AsBytes(image.raw().pixels()), 1,
+                         absl::MakeSpan(logits))
+                    .ok());
+    all.insert(all.end(), logits.begin(), logits.end());
+  }
+  return all;
+}
+
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() &&
+         std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+std::vector<float> AllLogits(const v1::ClassifyResponse& response) {
+  std::vector<float> all;
+  for (const v1::ImageResult& result : response.results()) {
+    all.insert(all.end(), result.logits().begin(), result.logits().end());
+  }
+  return all;
 }
 
 std::vector<std::string> BadFields(const grpc::Status& status) {

@@ -85,6 +85,12 @@ class ServerTest : public ::testing::Test {
   grpc::Status Upload(const std::string& model, std::uint64_t version,
                       const std::string& bytes, v1::UploadResponse* response,
                       const UploadVariant& variant = {});
+  grpc::Status Load(const std::string& model, std::uint64_t version,
+                    v1::LoadModelResponse* response);
+  grpc::Status Unload(const std::string& model, std::uint64_t version);
+  grpc::Status Delete(const std::string& model, std::uint64_t version);
+  // Whether no upload has left anything half done.
+  bool IncomingIsEmpty();
   std::vector<v1::ModelStatus> ListModels(const std::string& model = "");
   // SERVING and so on; SERVICE_UNKNOWN where Check says NOT_FOUND.
   grpc::health::v1::HealthCheckResponse::ServingStatus Health(
@@ -111,6 +117,12 @@ class ServerTest : public ::testing::Test {
 // One raw picture of seed `seed` for a model of `graph`.
 v1::ClassifyRequest RawRequest(const std::string& model, std::string_view graph,
                                std::uint64_t seed, int pictures = 1);
+// The logits of all its pictures by an engine of our own, on plain kernels.
+std::vector<float> OfflineLogits(const std::string& file,
+                                 const v1::ClassifyRequest& request);
+// Those of all results.
+std::vector<float> AllLogits(const v1::ClassifyResponse& response);
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b);
 // Name of a metric of a model's version 1, as /metrics writes it.
 std::string SeriesOf(const std::string& metric, const std::string& model);
 std::string DroppedSeries(const std::string& model, const std::string& reason);
