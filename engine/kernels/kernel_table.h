@@ -1,4 +1,4 @@
-// KernelTable: all kernels of one instruction set.
+// Selection of a KernelTable: all kernels of one instruction set.
 //
 // Tables exist for "reference" (plain loops; the oracle) and one for each
 // instruction set. One is chosen at start-up, by name or as the best that the
@@ -8,6 +8,7 @@
 #ifndef TERN_ENGINE_KERNELS_KERNEL_TABLE_H_
 #define TERN_ENGINE_KERNELS_KERNEL_TABLE_H_
 
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace tern {
 
 struct KernelTable;
 
-// Name of a table: "reference", "avx2", "avx512vnni".
+// Name of a table: "reference"; on x86-64 "avx2", "avx512vnni".
 std::string_view KernelTableName(const KernelTable& table);
 
 // All tables of this build, best first; supported by this CPU or not.
@@ -27,6 +28,10 @@ std::vector<std::string_view> KernelTableNames();
 // FAILED_PRECONDITION: this CPU lacks what it needs, or the table failed its
 // known-answer check. "auto" takes the best that passes.
 absl::StatusOr<const KernelTable*> SelectKernels(std::string_view name);
+
+// The same among these tables, best first.
+absl::StatusOr<const KernelTable*> SelectKernels(
+    std::string_view name, std::span<const KernelTable* const> tables);
 
 }  // namespace tern
 

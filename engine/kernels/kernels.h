@@ -1,5 +1,5 @@
-// What a KernelTable holds. For the engine's own ops and for tests; everyone
-// else passes tables on (kernel_table.h).
+// What a KernelTable holds, and the tables. For the engine's own ops and for
+// tests; everyone else selects tables and passes them on (kernel_table.h).
 //
 // A new instruction set is one more table: its files are named after it,
 // compiled with its flags (tern_isa_source) and included by nobody. What it
@@ -12,7 +12,6 @@
 #include <string_view>
 
 #include "engine/kernels/conv.h"
-#include "engine/kernels/kernel_table.h"
 #include "engine/kernels/pool.h"
 
 namespace tern {
@@ -48,10 +47,6 @@ struct KernelTable {
 // All tables of this build, best first; the last is the reference.
 std::span<const KernelTable* const> AllKernelTables();
 const KernelTable& ReferenceKernels();
-
-// SelectKernels (kernel_table.h) among these tables, best first.
-absl::StatusOr<const KernelTable*> SelectKernels(
-    std::string_view name, std::span<const KernelTable* const> tables);
 
 // Whether every kernel of the table reproduces the known answer. Only for
 // tables that the CPU supports.

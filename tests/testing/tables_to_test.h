@@ -13,17 +13,22 @@
 
 #include <cstdlib>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_split.h"
 #include "engine/kernels/kernels.h"
 
 namespace tern {
 
 inline std::set<std::string> RequiredTables() {
   const char* names = std::getenv("TERN_REQUIRE_ISA");
-  return absl::StrSplit(names == nullptr ? "" : names, ',', absl::SkipEmpty());
+  std::istringstream stream(names == nullptr ? "" : names);
+  std::set<std::string> tables;
+  for (std::string name; std::getline(stream, name, ',');) {
+    if (!name.empty()) tables.insert(name);
+  }
+  return tables;
 }
 
 // The supported tables, best first: for tests that loop over them.

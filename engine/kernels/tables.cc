@@ -1,0 +1,76 @@
+// The tables of this build's processor, and which CPUs run them.
+
+#include "engine/kernels/epilogue_kernels.h"
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/reference.h"
+#include "engine/kernels/winograd_kernels.h"
+
+namespace tern {
+namespace {
+
+const ConvKernel* const kReferenceConv[] = {&kConvReference};
+
+const KernelTable kReference = {
+    .name = "reference",
+    .is_supported = [] { return true; },
+    .conv = kReferenceConv,
+    .max_pool = reference::MaxPool,
+    .average_pool = reference::AveragePool,
+    .epilogue = reference::Epilogues,
+    .convert = reference::Convert,
+};
+
+#if defined(__x86_64__)
+bool SupportsAvx2() {
+  return __builtin_cpu_supports("avx2") != 0 &&
+         __builtin_cpu_supports("fma") != 0;
+}
+
+const ConvKernel* const kAvx512VnniConv[] = {&kWinogradAvx512Vnni,
+                                             &kDirectAvx512Vnni};
+
+const KernelTable kAvx512Vnni = {
+    .name = "avx512vnni",
+    .is_supported =
+        [] {
+          return SupportsAvx2() && __builtin_cpu_supports("avx512f") != 0 &&
+                 __builtin_cpu_supports("avx512bw") != 0 &&
+                 __builtin_cpu_supports("avx512dq") != 0 &&
+                 __builtin_cpu_supports("avx512vl") != 0 &&
+                 __builtin_cpu_supports("avx512vnni") != 0;
+        },
+    .conv = kAvx512VnniConv,
+    .max_pool = reference::MaxPool,
+    .average_pool = reference::AveragePool,
+    .epilogue = EpiloguesAvx2,
+    .convert = ConvertAvx2,
+};
+
+const ConvKernel* const kAvx2Conv[] = {&kWinogradAvx2, &kDirectAvx2};
+
+const KernelTable kAvx2 = {
+    .name = "avx2",
+    .is_supported = SupportsAvx2,
+    .conv = kAvx2Conv,
+    .max_pool = reference::MaxPool,
+    .average_pool = reference::AveragePool,
+    .epilogue = EpiloguesAvx2,
+    .convert = ConvertAvx2,
+};
+#endif
+
+const KernelTable* const kTables[] = {
+#if defined(__x86_64__)
+    &kAvx512Vnni,
+    &kAvx2,
+#endif
+    &kReference,
+};
+
+}  // namespace
+
+std::span<const KernelTable* const> AllKernelTables() { return kTables; }
+
+const KernelTable& ReferenceKernels() { return kReference; }
+
+}  // namespace tern
