@@ -90,7 +90,8 @@ constexpr Option kOptions[] = {
     {kLimits, "queue_capacity_bytes", "Bytes of those requests",
      &O::queue_capacity_bytes, 1, 1024 * kGiB},
 
-    {kPerformance, "isa", "Kernel table: auto, reference, avx2, avx512vnni",
+    {kPerformance, "isa",
+     "Kernel table: auto, reference; on x86-64 avx2, avx512vnni; on arm64 neon",
      &O::isa},
     {kPerformance, "threads",
      "Threads that compute; 0: the CPUs of affinity mask and cgroup quota",

@@ -18,7 +18,8 @@ namespace tern {
 
 struct KernelTable;
 
-// Name of a table: "reference"; on x86-64 "avx2", "avx512vnni".
+// Name of a table: "reference"; on x86-64 "avx2", "avx512vnni"; on arm64
+// "neon".
 std::string_view KernelTableName(const KernelTable& table);
 
 // All tables of this build, best first; supported by this CPU or not.

@@ -1,5 +1,10 @@
 // The tables of this build's processor, and which CPUs run them.
 
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 #include "engine/kernels/epilogue_kernels.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/reference.h"
@@ -57,12 +62,26 @@ const KernelTable kAvx2 = {
     .epilogue = EpiloguesAvx2,
     .convert = ConvertAvx2,
 };
+#elif defined(__aarch64__)
+const ConvKernel* const kNeonConv[] = {&kDirectNeon};
+
+const KernelTable kNeon = {
+    .name = "neon",
+    .is_supported = [] { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; },
+    .conv = kNeonConv,
+    .max_pool = reference::MaxPool,
+    .average_pool = reference::AveragePool,
+    .epilogue = reference::Epilogues,
+    .convert = reference::Convert,
+};
 #endif
 
 const KernelTable* const kTables[] = {
 #if defined(__x86_64__)
     &kAvx512Vnni,
     &kAvx2,
+#elif defined(__aarch64__)
+    &kNeon,
 #endif
     &kReference,
 };

@@ -13,9 +13,12 @@ import re
 import subprocess
 import sys
 
-MULTIPLIES = re.compile(r"\b(vpdp[bw]\w+|vpmaddwd|vpmaddubsw)\b")
-STACK = re.compile(r"^(?=.*%[xyz]mm).*\(%r[sb]p[,)]")
-JUMP = re.compile(r"^j\w+\s+([0-9a-f]+)\b")
+# Of x86-64 and arm64; none means anything else on the other.
+MULTIPLIES = re.compile(r"\b(vpdp[bw]\w+|vpmaddwd|vpmaddubsw|udot)\b")
+STACK = re.compile(r"^(?=.*%[xyz]mm).*\(%r[sb]p[,)]"
+                   r"|^(?:ld|st)\w+\s.*\b[dqv]\d.*\[(?:sp|x29)[],]")
+JUMP = re.compile(r"^(?:j\w+|b(?:\.\w+)?|cbn?z\s+\w+,|tbn?z\s+\w+, #\w+,)"
+                  r"\s+([0-9a-f]+)\b")
 
 
 def functions(objdump, path):

@@ -187,38 +187,67 @@ class Objects(Guard):
             "sum.cc", "int Sum(int a) { return a; }\n")))
 
 
-# A loop of four multiply-accumulates, and one more instruction.
+# A loop around four multiply-accumulates and one more instruction.
 LOOP = """asm(R"(
   .globl Hot
   Hot:
   .Lloop:
-    vpmaddwd %ymm1, %ymm2, %ymm3
-    vpmaddwd %ymm1, %ymm2, %ymm4
-    vpmaddwd %ymm1, %ymm2, %ymm5
-    vpmaddwd %ymm1, %ymm2, %ymm6
+    MULTIPLY
+    MULTIPLY
+    MULTIPLY
+    MULTIPLY
     INSTRUCTION
-    dec %rax
-    jne .Lloop
+    JUMP
     ret
 )");
 """
 
 
-class HotLoops(Objects):
+class Processor:
+    """What the compiler compiles for: x86-64 and arm64 have tables."""
+    MULTIPLY = "vpmaddwd %ymm1, %ymm2, %ymm3"
+    JUMPS = ["dec %rax; jne .Lloop", "jmp .Lloop"]
+    OPERANDS = ["vmovdqu (%rsi), %ymm2", "mov 8(%rsp), %rcx"]
+    SPILLS = ["vmovdqu %ymm3, 32(%rsp)", "vmovdqa -64(%rbp), %ymm3",
+              "vpaddd (%rsp,%rcx,8), %ymm3, %ymm3"]
 
-    def check(self, instruction):
-        target = self.compile("hot.cc", LOOP.replace("INSTRUCTION", instruction))
+
+class Arm64(Processor):
+    MULTIPLY = ".arch armv8.2-a+dotprod; udot v3.4s, v2.16b, v1.4b[0]"
+    JUMPS = ["subs x0, x0, #1; b.ne .Lloop", "cbnz w0, .Lloop",
+             "tbz w0, #3, .Lloop", "b .Lloop"]
+    OPERANDS = ["ldr q2, [x1, x2]", "ldr x3, [sp, #8]"]
+    SPILLS = ["str q3, [sp, #32]", "ldp q3, q4, [x29, #-64]",
+              "ld1 {v3.16b}, [sp]", "stp d8, d9, [sp, #-16]!"]
+
+
+class HotLoops(Objects):
+    MACHINE = subprocess.run([CXX, "-dumpmachine"], check=True, text=True,
+                             capture_output=True).stdout
+    PROCESSOR = Arm64 if MACHINE.startswith("aarch64") else Processor
+
+    def check(self, instruction, jump=None):
+        text = LOOP.replace("MULTIPLY", self.PROCESSOR.MULTIPLY)
+        text = text.replace("JUMP", jump or self.PROCESSOR.JUMPS[0])
+        target = self.compile("hot.cc", text.replace("INSTRUCTION", instruction))
         return sys.executable, GUARDS / "check_hot_loops.py", OBJDUMP, target
 
     def test_registers_and_operands(self):
-        self.passes(*self.check("vmovdqu (%rsi), %ymm2"))
+        for instruction in self.PROCESSOR.OPERANDS:
+            with self.subTest(instruction):
+                self.passes(*self.check(instruction))
 
     def test_spilled_vectors(self):
-        for instruction in ["vmovdqu %ymm3, 32(%rsp)", "vmovdqa -64(%rbp), %ymm3",
-                            "vpaddd (%rsp,%rcx,8), %ymm3, %ymm3"]:
+        for instruction in self.PROCESSOR.SPILLS:
             with self.subTest(instruction):
                 self.refuses("hot loop of Hot touches the stack",
                              *self.check(instruction))
+
+    def test_every_kind_of_loop(self):
+        for jump in self.PROCESSOR.JUMPS:
+            with self.subTest(jump):
+                self.refuses("hot loop of Hot touches the stack",
+                             *self.check(self.PROCESSOR.SPILLS[0], jump))
 
     def test_no_hot_loop(self):
         target = self.compile("cold.cc", "int Sum(int a) { return a; }\n")
