@@ -9,8 +9,9 @@ namespace {
 // Tap tables and gathered runs should leave room in the first-level cache.
 constexpr std::size_t kTapTableBytes = 16 << 10;
 constexpr std::size_t kGatheredBytes = 24 << 10;
-// What the copy of a window's last row may write too much.
-constexpr std::size_t kGatherSlack = 31;
+// What the copy of a window's last rows may write too much: into the next
+// window, which is copied later, and behind the last one.
+constexpr std::size_t kGatherSlack = 63;
 
 std::size_t RoundUp64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -41,7 +42,7 @@ void SetScratch(std::size_t unpacked_bytes, DirectLayout& layout) {
   const std::size_t taps = layout.taps * sizeof(DirectTap);
   std::size_t tiles = kTapTableBytes / taps;
   if (layout.gathers) {
-    layout.gathered_bytes = RoundUp64(layout.run + kGatherSlack);
+    layout.gathered_bytes = RoundUp64(layout.run);
     tiles = kGatheredBytes / (kDirectTilePixels * layout.gathered_bytes);
   }
   layout.chunk_tiles =

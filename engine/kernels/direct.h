@@ -101,9 +101,9 @@ struct DirectChunk {
   DirectTile tile[kDirectMaxChunkTiles];
 };
 
-// Windows of a whole tile, side by side and inside the input: copies `rows`
-// rows of `bytes` bytes for each pixel, and up to 31 bytes of what follows
-// them, which the next row overwrites.
+// Windows of neighbouring pixels, inside the input: copies `rows` rows of
+// `bytes` bytes for each pixel, and up to 63 bytes behind them, which the next
+// row or window overwrites.
 struct DirectWindows {
   int pixels;
   const std::uint8_t* from;
@@ -143,8 +143,9 @@ int FillDirectTapsAvx512Vnni(const DirectTask& task, const DirectCursor& first,
 void GatherDirect(const DirectTask& task, const DirectMicroKernels& kernels,
                   const DirectCursor& first, int pixels);
 
-// gather for CPUs with AVX2.
+// gather for CPUs with AVX2; with AVX-512.
 void GatherWindowsAvx2(const DirectWindows& windows);
+void GatherWindowsAvx512Vnni(const DirectWindows& windows);
 
 // Members of ConvKernel.
 bool DirectApplies(const ConvGeometry& g, const std::int8_t* codes);

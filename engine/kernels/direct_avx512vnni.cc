@@ -356,8 +356,8 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   }
 }
 
-constexpr DirectMicroKernels kMicroKernels = {FillDirectTapsAvx512Vnni,
-                                              GatherWindowsAvx2, RunBlock};
+constexpr DirectMicroKernels kMicroKernels = {
+    FillDirectTapsAvx512Vnni, GatherWindowsAvx512Vnni, RunBlock};
 
 DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
   return MakeDirectLayout(g, batch, threads, kFactorBytes);

@@ -1,5 +1,5 @@
 // Tap tables of direct convolution, the pixels of a tile side by side in one
-// vector of addresses.
+// vector of addresses; and the windows of first layers, several rows at once.
 
 #include <immintrin.h>
 
@@ -83,7 +83,48 @@ void FillInnerTaps(const DirectTask& task, const Corners& corners,
   }
 }
 
+// Windows of kRows rows, kTogether of which fill a vector at most.
+template <int kRows, int kTogether>
+void GatherRows(const DirectWindows& windows) {
+  // Stores of bytes may alias anything but locals.
+  const DirectWindows w = windows;
+  const auto bytes = static_cast<std::ptrdiff_t>(w.bytes);
+  __mmask64 mask[kTogether];
+  for (int r = 0; r < kTogether; ++r) {
+    mask[r] = ((__mmask64{1} << bytes) - 1) << (bytes * r);
+  }
+  const std::uint8_t* window = w.from;
+  std::uint8_t* run = w.to;
+  for (int m = 0; m < w.pixels; ++m) {
+    const std::uint8_t* from = window;
+    std::uint8_t* to = run;
+#pragma GCC unroll 8
+    for (int row = 0; row < kRows; row += kTogether) {
+      __m512i v = _mm512_maskz_loadu_epi8(mask[0], from);
+#pragma GCC unroll 8
+      for (int r = 1; r < kTogether; ++r) {
+        if (row + r >= kRows) break;
+        v = _mm512_mask_loadu_epi8(v, mask[r],
+                                   from + r * (w.row_bytes - bytes));
+      }
+      _mm512_storeu_si512(to, v);
+      from += kTogether * w.row_bytes;
+      to += kTogether * bytes;
+    }
+    window += w.step;
+    run += w.stride;
+  }
+}
+
 }  // namespace
+
+void GatherWindowsAvx512Vnni(const DirectWindows& windows) {
+  const std::size_t bytes = windows.bytes;
+  if (windows.rows == 3 && bytes <= 21) return GatherRows<3, 3>(windows);
+  if (windows.rows == 5 && bytes <= 16) return GatherRows<5, 4>(windows);
+  if (windows.rows == 7 && bytes <= 21) return GatherRows<7, 3>(windows);
+  GatherWindowsAvx2(windows);
+}
 
 int FillDirectTapsAvx512Vnni(const DirectTask& task, const DirectCursor& first,
                              int pixels, DirectTap* taps) {
