@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
@@ -75,6 +76,30 @@ absl::Status CheckQueryNames(const HttpRequest& request) {
   return absl::OkStatus();
 }
 
+// What people send by mistake, curl's other ways of sending a file among them.
+// Decoding judges the rest.
+absl::Status CheckBody(const HttpRequest& http) {
+  constexpr absl::string_view kHalfASignature = "\x89PNG";
+  constexpr absl::string_view kSignature = "\x89PNG\r\n\x1a\n";
+  if (http.body.empty()) {
+    return InvalidField("body", "want a JPEG or PNG file, got nothing");
+  }
+  const auto type = http.headers.find("content-type");
+  if (type != http.headers.end() &&
+      absl::StartsWithIgnoreCase(type->second, "multipart/")) {
+    return InvalidField("body",
+                        "want the file's bytes alone, got a form; with curl "
+                        "send it by --data-binary @FILE");
+  }
+  if (absl::StartsWith(http.body, kHalfASignature) &&
+      !absl::StartsWith(http.body, kSignature)) {
+    return InvalidField("body",
+                        "a PNG file whose line ends were changed on the way; "
+                        "with curl send it by --data-binary @FILE");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ClassifyRequest> ReadRequest(const HttpRequest& http) {
   TERN_RETURN_IF_ERROR(CheckQueryNames(http));
   ClassifyRequest request;
@@ -96,9 +121,7 @@ absl::StatusOr<ClassifyRequest> ReadRequest(const HttpRequest& http) {
   TERN_RETURN_IF_ERROR(ReadNumber(http, "priority", -100, 100, &priority));
   request.priority = static_cast<int>(priority);
   TERN_RETURN_IF_ERROR(ReadFlag(http, "logits", &request.return_logits));
-  if (http.body.empty()) {
-    return InvalidField("body", "want a JPEG or PNG file, got nothing");
-  }
+  TERN_RETURN_IF_ERROR(CheckBody(http));
   Picture picture;
   picture.kind = Picture::Kind::kEncoded;
   picture.bytes = {reinterpret_cast<const std::uint8_t*>(http.body.data()),

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -29,14 +30,15 @@ class HttpApiTest : public ServerTest {
             nlohmann::json::parse(bytes.substr(end + 4), nullptr, false)};
   }
   Answer Get(const std::string& path) { return Split(HttpGet(path)); }
-  Answer Post(const std::string& path, const std::string& body) {
+  Answer Post(const std::string& path, const std::string& body,
+              const std::string& type = "application/x-www-form-urlencoded") {
     return Split(HttpExchangeBytes(
         server_->http_address(),
         absl::StrCat("POST ", path,
                      " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-                     "Content-Type: application/x-www-form-urlencoded\r\n"
-                     "Content-Length: ",
-                     body.size(), "\r\n\r\n", body)));
+                     "Content-Type: ",
+                     type, "\r\nContent-Length: ", body.size(), "\r\n\r\n",
+                     body)));
   }
   static std::string Fixture(const std::string& name) {
     const Bytes bytes = ReadFixture(name);
@@ -124,7 +126,10 @@ TEST_F(HttpApiTest, ErrorsSayWhatGrpcWouldSay) {
       {"/v1/models/conv:classify", "", 400, "INVALID_ARGUMENT",
        "body: want a JPEG or PNG file, got nothing", "body"},
       {"/v1/models/conv:classify", "text", 400, "INVALID_ARGUMENT",
-       "body: ", "body"},
+       "body: image: not a JPEG or PNG file", "body"},
+      // As curl -d @FILE sends it.
+      {"/v1/models/conv:classify", absl::StrReplaceAll(png, {{"\r\n", ""}}),
+       400, "INVALID_ARGUMENT", "--data-binary", "body"},
       {"/v1/models/conv:classify?top_k=-1", png, 400, "INVALID_ARGUMENT",
        "top_k: want a number 0..4294967295, got '-1'", "top_k"},
       {"/v1/models/conv:classify?priority=101", png, 400, "INVALID_ARGUMENT",
@@ -152,6 +157,17 @@ TEST_F(HttpApiTest, ErrorsSayWhatGrpcWouldSay) {
     if (each.field.empty()) continue;
     EXPECT_EQ(error["details"][0]["fieldViolations"][0]["field"], each.field);
   }
+}
+
+TEST_F(HttpApiTest, AFormIsNoPicture) {
+  Serve();
+  const Answer answer = Post("/v1/models/conv:classify",
+                             "--b\r\nContent-Type: image/png\r\n\r\n" +
+                                 Fixture("grey_8.png") + "\r\n--b--\r\n",
+                             "Multipart/form-data; boundary=b");
+  EXPECT_THAT(answer.head, StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(answer.body["error"]["message"].get<std::string>(),
+              StartsWith("body: want the file's bytes alone, got a form"));
 }
 
 TEST_F(HttpApiTest, ListsModels) {

@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "clients/cpp/cli/commands.h"
 #include "clients/cpp/cli/json.h"
+#include "clients/cpp/cli/only_model.h"
 #include "clients/cpp/cli/pictures.h"
 
 namespace tern::client {
@@ -242,11 +243,14 @@ void Print(const Json& json, std::ostream* out) {
 
 }  // namespace
 
-int RunBench(const BenchOptions& options, const Connection& connection,
+int RunBench(const BenchOptions& given, const Connection& connection,
              const Console& console) {
+  BenchOptions options = given;
   Connection once = connection;
   once.max_attempts = 1;
   Client client(once.server, ClientOptionsOf(once));
+  const absl::Status named = FillInModel(&client, &options.model);
+  if (!named.ok()) return Fail(console, connection, named);
   const auto images = options.images.empty()
                           ? MakeNoise(options.model, &client)
                           : LoadPictures(options.images, console);

@@ -5,11 +5,13 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "clients/cpp/cli/commands.h"
 #include "clients/cpp/cli/logits_file.h"
+#include "clients/cpp/cli/only_model.h"
 #include "clients/cpp/cli/pictures.h"
 #include "clients/cpp/cli/reporter.h"
 
@@ -65,6 +67,15 @@ class Progress {
   absl::Time last_ = absl::InfinitePast();
   bool shown_ = false;
 };
+
+// "images[1].encoded: reason" without the place in the request, which means
+// nothing to who sees the picture's name beside it.
+std::string WithoutField(const std::string& message) {
+  const std::size_t colon = message.find(": ");
+  return absl::StartsWith(message, "images[") && colon != std::string::npos
+             ? message.substr(colon + 2)
+             : message;
+}
 
 class Classifier {
  public:
@@ -162,10 +173,12 @@ class Classifier {
     return absl::OkStatus();
   }
 
-  void Count(const Picture& picture, const v1::ImageResult& result) {
+  void Count(const Picture& picture, v1::ImageResult result) {
     ++summary_.images;
     if (result.status().code() != 0) {
       ++summary_.failed;
+      result.mutable_status()->set_message(
+          WithoutField(result.status().message()));
     } else {
       if (logits_ != nullptr) {
         logits_->Append({result.logits().data(),
@@ -214,8 +227,9 @@ ReporterOptions HowToReport(const ClassifyOptions& options,
 
 }  // namespace
 
-int RunClassify(const ClassifyOptions& options, const Connection& connection,
+int RunClassify(const ClassifyOptions& given, const Connection& connection,
                 const Console& console) {
+  ClassifyOptions options = given;
   const absl::StatusOr<Pictures> pictures =
       Pictures::Open(options.pictures, console.in);
   if (!pictures.ok()) {
@@ -229,6 +243,8 @@ int RunClassify(const ClassifyOptions& options, const Connection& connection,
     logits = *std::move(file);
   }
   Client client(connection.server, ClientOptionsOf(connection));
+  const absl::Status named = FillInModel(&client, &options.model);
+  if (!named.ok()) return Fail(console, connection, named);
   const std::unique_ptr<Reporter> reporter =
       MakeReporter(console, HowToReport(options, console, *pictures, &client));
   Classifier classifier(options, console, *pictures, &client, reporter.get(),

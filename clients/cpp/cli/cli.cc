@@ -75,10 +75,11 @@ void AddDuration(CLI::App* app, const std::string& name,
 }
 
 void AddModel(CLI::App* command, ModelName* name) {
-  command->add_option("--model", name->model, "Name of the model on the server")
+  command
+      ->add_option("--model", name->model,
+                   "Name of the model on the server; its only one if not set")
       ->envname("TERN_MODEL")
-      ->type_name("NAME")
-      ->required();
+      ->type_name("NAME");
   command
       ->add_option("--version", name->version,
                    "Version of the model; the newest that is ready if not set")
@@ -293,6 +294,37 @@ void Define(CLI::App* app, Invocation* invocation) {
   AddCompletion(app, invocation);
 }
 
+// "one, two or three"
+std::string Names(const std::vector<const CLI::App*>& commands) {
+  std::string text;
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    absl::StrAppend(&text,
+                    i == 0                    ? ""
+                    : i + 1 < commands.size() ? ", "
+                                              : " or ",
+                    commands[i]->get_name());
+  }
+  return text;
+}
+
+// What is wrong with the command line; CLI11 does not say which word was no
+// command, nor which ones there are.
+std::string Complaint(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+  }
+  const auto choices = command->get_subcommands([](auto*) { return true; });
+  if (choices.empty() || error.get_name() != "RequiredError") {
+    return error.what();
+  }
+  const std::vector<std::string> words = app.remaining(true);
+  return absl::StrCat(
+      words.empty() ? "a command is missing"
+                    : absl::StrCat("no such command: '", words.front(), "'"),
+      "; want ", Names(choices));
+}
+
 }  // namespace
 
 int RunCli(const std::vector<std::string>& arguments, const Console& console) {
@@ -310,7 +342,7 @@ int RunCli(const std::vector<std::string>& arguments, const Console& console) {
       app.exit(error, *console.out, *console.err);
       return kExitOk;
     }
-    *console.err << "tern: " << error.what()
+    *console.err << "tern: " << Complaint(app, error)
                  << "\nRun with --help for more information.\n";
     return kExitUsage;
   }

@@ -15,6 +15,7 @@
 namespace tern::client {
 
 struct ModelName {
+  // Empty, for classify and bench: the only one that the server has.
   std::string model;
   // 0: the newest that is ready.
   std::uint64_t version = 0;

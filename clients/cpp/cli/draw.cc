@@ -81,6 +81,8 @@ absl::StatusOr<Image> PixelsToDraw(const v1::Image& image) {
   return out;
 }
 
+int DrawnColumns(const Image& image) { return Fit(image).width; }
+
 std::vector<std::string> Draw(const Image& image, Palette palette) {
   const Image small = Fit(image);
   std::vector<std::string> lines;

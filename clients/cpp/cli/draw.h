@@ -20,6 +20,9 @@ namespace tern::client {
 // The pixels of `image`, 3 channels; decodes where needed.
 absl::StatusOr<Image> PixelsToDraw(const v1::Image& image);
 
+// Columns that Draw takes.
+int DrawnColumns(const Image& image);
+
 // One string for each line of text, without line ends. A picture larger than
 // 32 columns or rows of pixels is made smaller; the aspect ratio is kept.
 std::vector<std::string> Draw(const Image& image, Palette palette);

@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -170,6 +172,10 @@ int RunModelsList(const ModelsOptions& options, const Connection& connection,
     *console.out << Dump({{"models", models}}, 1) << "\n";
   } else {
     PrintModels(*list, console.out);
+    if (list->models_size() == 0) {
+      *console.err << "no models yet; `tern models upload FILE.twn "
+                      "--model=NAME` adds one\n";
+    }
   }
   return kExitOk;
 }
@@ -227,6 +233,13 @@ int RunModelsDelete(const ModelsOptions& options, const Connection& connection,
 
 int RunModelsUpload(const ModelsOptions& options, const Connection& connection,
                     const Console& console) {
+  // Not the server's NOT_FOUND.
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(options.file, error)) {
+    *console.err << "tern: " << options.file << ": "
+                 << (error ? error.message() : "not a file") << "\n";
+    return kExitFailed;
+  }
   Client client(connection.server, ClientOptionsOf(connection));
   const auto response = client.Upload(options.file, options.model.model,
                                       options.model.version, nullptr);

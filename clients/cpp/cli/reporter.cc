@@ -87,10 +87,14 @@ class TextReporter final : public Reporter {
           100 * score.probability(), std::string(bar, '#')));
     }
     std::vector<std::string> left;
+    std::string below;
     const absl::StatusOr<Image> image = PixelsToDraw(picture.image);
-    if (image.ok()) left = Draw(*image, console_.palette);
+    if (image.ok()) {
+      left = Draw(*image, console_.palette);
+      below.assign(static_cast<std::size_t>(DrawnColumns(*image)), ' ');
+    }
     for (std::size_t i = 0; i < std::max(left.size(), right.size()); ++i) {
-      *console_.out << (i < left.size() ? left[i] : "") << "  "
+      *console_.out << (i < left.size() ? left[i] : below) << "  "
                     << (i < right.size() ? right[i] : "") << "\n";
     }
     *console_.out << "\n";

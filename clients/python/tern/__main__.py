@@ -6,9 +6,11 @@ import argparse
 import json
 import os
 import sys
-from typing import List, Optional
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
-from tern import Client, TernError
+import grpc
+
+from tern import ClassScore, Client, TernError
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -22,7 +24,8 @@ def _parser() -> argparse.ArgumentParser:
                         metavar="SECONDS")
     commands = parser.add_subparsers(dest="command", required=True)
     classify = commands.add_parser("classify", help="say what pictures show")
-    classify.add_argument("pictures", nargs="+", metavar="PATH")
+    classify.add_argument("pictures", nargs="+", metavar="PATH",
+                          help="JPEG and PNG files; - is standard input")
     classify.add_argument("--model", default=os.environ.get("TERN_MODEL"),
                           help="TERN_MODEL; not needed where there is one")
     classify.add_argument("--top_k", type=int, default=5, metavar="K")
@@ -32,22 +35,50 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _read(paths: List[str]) -> Iterator[Union[bytes, str]]:
+    """Bytes of each file, or why it cannot be read."""
+    for path in paths:
+        try:
+            if path == "-":
+                yield sys.stdin.buffer.read()
+            else:
+                with open(path, "rb") as file:
+                    yield file.read()
+        except OSError as error:
+            yield error.strerror or str(error)
+
+
+def _print(path: str, error: Optional[str], classes: Sequence[ClassScore],
+           as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"source": path, "error": error,
+                          "classes": [c._asdict() for c in classes]}))
+    elif error is not None:
+        print(f"{path}  FAILED: {error}")
+    else:
+        print(f"{path}  " + ", ".join(
+            f"{c.label or c.index} {100 * c.probability:.2f} %"
+            for c in classes))
+
+
 def _classify(client: Client, options: argparse.Namespace) -> int:
-    results = client.classify(options.pictures, model=options.model,
-                              top_k=options.top_k)
-    for path, result in zip(options.pictures, results):
-        if options.json:
-            print(json.dumps({
-                "source": path,
-                "error": result.error and result.error.message,
-                "classes": [c._asdict() for c in result.classes]}))
-        elif result.error is not None:
-            print(f"{path}  FAILED: {result.error.message}")
+    failed = 0
+    # What cannot be read fails alone, as what cannot be decoded does.
+    read = list(_read(options.pictures))
+    results = iter(client.classify(
+        [r for r in read if isinstance(r, bytes)], model=options.model,
+        top_k=options.top_k))
+    for path, content in zip(options.pictures, read):
+        if isinstance(content, str):
+            error: Optional[str] = content
+            classes: Tuple[ClassScore, ...] = ()
         else:
-            print(f"{path}  " + ", ".join(
-                f"{c.label or c.index} {100 * c.probability:.2f} %"
-                for c in result.classes))
-    return int(any(r.error is not None for r in results))
+            result = next(results)
+            error = None if result.error is None else result.error.message
+            classes = result.classes
+        _print(path, error, classes, options.json)
+        failed += error is not None
+    return int(failed > 0)
 
 
 def _models(client: Client, options: argparse.Namespace) -> int:
@@ -66,8 +97,13 @@ def main(arguments: Optional[List[str]] = None) -> int:
     try:
         with Client(options.server, timeout=options.timeout) as client:
             return run(client, options)
-    except (TernError, OSError) as error:
+    except (TernError, ValueError) as error:
         print(f"tern: {error}", file=sys.stderr)
+        if (isinstance(error, TernError) and
+                error.code == grpc.StatusCode.UNAVAILABLE):
+            print(f"no answer from {options.server}: does tern-server run "
+                  "there? --server or TERN_SERVER names its gRPC address",
+                  file=sys.stderr)
         return 1
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import random
+import re
 from typing import (Any, Iterator, List, Optional, Protocol, Sequence, Tuple,
                     Union)
 
@@ -91,6 +92,12 @@ def split_images(images: Any) -> Tuple[List[Any], bool]:
     """
     if isinstance(images, (list, tuple)):
         return list(images), False
+    # A picture with alpha, much sooner than a batch of pictures 4 wide.
+    if _is_array(images) and images.ndim == 3 and images.shape[2] in (2, 4):
+        raise ValueError(
+            f"image array: want 1 or 3 channels, got shape {images.shape}; "
+            "without alpha it is array[:, :, :-1], and a batch is N x height "
+            "x width x channels")
     if _is_array(images) and (images.ndim == 4 or
                               (images.ndim == 3 and
                                images.shape[2] not in (1, 3))):
@@ -102,6 +109,8 @@ def classify_requests(images: Sequence[Any], model: str,
                       version: Optional[int], top_k: int,
                       logits: bool) -> Iterator[Any]:
     """Requests of at most BATCH_IMAGES pictures and about BATCH_BYTES."""
+    if top_k < 1:
+        raise ValueError(f"top_k: want at least 1, got {top_k}")
     request = None
     size = 0
     for value in images:
@@ -131,8 +140,11 @@ def results_of(request: Any, response: Any) -> List[Result]:
     for result in response.results:
         error = None
         if result.status.code != 0:
+            # Without the place in this request, which is none in a list
+            # that was sent in several.
             error = TernError(code_of(result.status.code),
-                              result.status.message)
+                              re.sub(r"^images\[\d+\][.\w]*: ", "",
+                                     result.status.message))
         results.append(Result(
             tuple(ClassScore(c.index, c.label, c.probability, c.logit)
                   for c in result.classes),

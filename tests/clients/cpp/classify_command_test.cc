@@ -62,7 +62,8 @@ class ClassifyCommandTest : public CliTest {
           image.has_raw() ? image.raw().pixels() : image.encoded();
       if (bytes.empty() || bytes[0] == 'x') {
         result.mutable_status()->set_code(3);
-        result.mutable_status()->set_message("JPEG: Not a JPEG file, \"x\"");
+        result.mutable_status()->set_message(
+            "images[7].encoded: JPEG: Not a JPEG file, \"x\"");
         continue;
       }
       const auto index = static_cast<std::uint32_t>(
@@ -117,6 +118,34 @@ TEST_F(ClassifyCommandTest, AsksForTheVersion) {
   EXPECT_EQ(requests_.at(0).images(0).encoded(), "2");
 }
 
+TEST_F(ClassifyCommandTest, TheOnlyModelNeedNotBeNamed) {
+  std::vector<std::pair<std::string, v1::ModelState>> models;
+  server_.on_list = [&models](const grpc::ServerContext&,
+                              const v1::ListModelsRequest&,
+                              v1::ListModelsResponse* response) {
+    for (const auto& [name, state] : models) {
+      v1::ModelStatus& model = *response->add_models();
+      model.set_model(name);
+      model.set_state(state);
+    }
+    return grpc::Status::OK;
+  };
+  const std::string picture = Write("a.jpg", "1");
+  models = {{"broken", v1::MODEL_STATE_FAILED},
+            {"shoes", v1::MODEL_STATE_READY},
+            {"shoes", v1::MODEL_STATE_READY}};
+  EXPECT_EQ(Run({"classify", picture}), 0) << err_;
+  EXPECT_EQ(requests_.back().model().name(), "shoes");
+  EXPECT_EQ(Run({"bench", "--images", picture, "--count=1"}), 0) << err_;
+  EXPECT_EQ(requests_.back().model().name(), "shoes");
+  models.emplace_back("bags", v1::MODEL_STATE_READY);
+  EXPECT_EQ(Run({"classify", picture}), 1);
+  EXPECT_THAT(err_, HasSubstr("say which one, the server has bags, shoes"));
+  models = {{"broken", v1::MODEL_STATE_FAILED}};
+  EXPECT_EQ(Run({"bench", "--images", picture}), 1);
+  EXPECT_THAT(err_, HasSubstr("no model that is ready"));
+}
+
 TEST_F(ClassifyCommandTest, TakesFoldersAndGlobs) {
   Write("f/b.PNG", "1");
   Write("f/deep/a.jpeg", "2");
@@ -145,6 +174,9 @@ TEST_F(ClassifyCommandTest, OneBadPictureFailsAlone) {
   ASSERT_EQ(json["results"].size(), 3U);
   EXPECT_EQ(json["results"][0]["classes"][0]["index"], 1);
   EXPECT_EQ(json["results"][1]["error"]["code"], 3);
+  // Not where in the request it was.
+  EXPECT_EQ(json["results"][1]["error"]["message"],
+            "JPEG: Not a JPEG file, \"x\"");
   EXPECT_EQ(json["results"][2]["classes"][0]["probability"], 0.75);
   EXPECT_EQ(json["images"], 3);
   EXPECT_EQ(json["failed"], 1);
@@ -230,8 +262,9 @@ TEST_F(ClassifyCommandTest, NoLogitsFileUnlessWhole) {
 TEST_F(ClassifyCommandTest, DrawsPicturesBesideTheirClasses) {
   EXPECT_EQ(Run({"classify", MakeIdx() + ":2", "--model=m", "--draw=always"}),
             0);
-  // Dark, 2 x 2 pixels are two columns of one line.
-  EXPECT_THAT(out_, StartsWith("    test[2]  (is two)\n"));
+  // Dark, 2 x 2 pixels are two columns of one line; what comes below the
+  // picture keeps its distance.
+  EXPECT_THAT(out_, StartsWith("    test[2]  (is two)\n    \n    other "));
   EXPECT_THAT(out_, HasSubstr("other  75.00 % ###############\n"));
   EXPECT_THAT(out_, Not(HasSubstr("\x1b")));
   palette_ = Palette::kTrueColor;

@@ -19,7 +19,6 @@ TEST_F(CliTest, UsageErrorsExitWithTwo) {
       {},
       {"fly"},
       {"classify"},
-      {"classify", "a.jpg"},
       {"classify", "a.jpg", "--model=m", "--top_k=0"},
       {"classify", "a.jpg", "--model=m", "--batch=many"},
       {"classify", "a.jpg", "--model=m", "--json", "--csv"},
@@ -29,7 +28,6 @@ TEST_F(CliTest, UsageErrorsExitWithTwo) {
       {"models"},
       {"models", "unload", "m"},
       {"models", "delete", "m"},
-      {"bench"},
       {"bench", "--model=m", "--concurrency=0"},
       {"completion", "fish"},
       {"health", "--config=/no/such/file"}};
@@ -38,6 +36,16 @@ TEST_F(CliTest, UsageErrorsExitWithTwo) {
     EXPECT_THAT(err_, AllOf(StartsWith("tern: "), HasSubstr("--help")));
     EXPECT_EQ(out_, "");
   }
+}
+
+TEST_F(CliTest, SaysWhichCommandsThereAre) {
+  EXPECT_EQ(RunAlone({"--server=h:1", "fly", "--model=m"}), 2);
+  EXPECT_THAT(err_, StartsWith("tern: no such command: 'fly'; want classify, "
+                               "models, bench, health or completion\n"));
+  EXPECT_EQ(RunAlone({"models"}), 2);
+  EXPECT_THAT(err_, StartsWith("tern: a command is missing; want list, "));
+  EXPECT_EQ(RunAlone({"models", "rename"}), 2);
+  EXPECT_THAT(err_, StartsWith("tern: no such command: 'rename'; want list, "));
 }
 
 TEST_F(CliTest, HelpIsEverywhere) {
@@ -127,6 +135,20 @@ TEST_F(CliTest, ListsModels) {
   const auto json = nlohmann::json::parse(out_);
   EXPECT_EQ(json["models"][0]["packed_bytes"], 3 << 20);
   EXPECT_EQ(json["models"][1]["error"], "layer conv2 differs");
+}
+
+TEST_F(CliTest, SaysHowAFirstModelComes) {
+  server_.on_list = [](const grpc::ServerContext&, const v1::ListModelsRequest&,
+                       v1::ListModelsResponse*) { return grpc::Status::OK; };
+  EXPECT_EQ(Run({"models", "list"}), 0);
+  EXPECT_THAT(out_, StartsWith("MODEL  VERSION"));
+  EXPECT_THAT(err_, HasSubstr("tern models upload FILE.twn --model=NAME"));
+}
+
+TEST_F(CliTest, AnUploadWithoutAFileDoesNotBlameTheServer) {
+  EXPECT_EQ(Run({"models", "upload", Path("absent.twn"), "--model=m"}), 1);
+  EXPECT_EQ(err_,
+            "tern: " + Path("absent.twn") + ": No such file or directory\n");
 }
 
 TEST_F(CliTest, ShowsAModel) {

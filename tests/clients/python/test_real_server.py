@@ -77,7 +77,8 @@ class RealServerTest(unittest.TestCase):
         self.assertIsNone(results[0].error)
         self.assertEqual(results[1].error.code,
                          grpc.StatusCode.INVALID_ARGUMENT)
-        self.assertIn("not a JPEG or PNG", results[1].error.message)
+        self.assertTrue(results[1].error.message.startswith(
+            "image: not a JPEG or PNG"), results[1].error.message)
         self.assertIsNone(results[2].error)
 
     def test_errors_are_the_servers(self):
@@ -109,11 +110,13 @@ class RealServerTest(unittest.TestCase):
         self.assertEqual([m for m in self.client.models()
                           if m.model == "other"], [])
 
-    def run_module(self, *arguments):
-        return subprocess.run(
+    def run_module(self, *arguments, input=None):
+        done = subprocess.run(
             [sys.executable, "-m", "tern", f"--server={self.server.address}",
-             *map(str, arguments)], capture_output=True, text=True,
+             *map(str, arguments)], input=input, capture_output=True,
             check=False)
+        done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+        return done
 
     def test_python_m_tern(self):
         done = self.run_module("classify", PICTURES / "rgb.png",
@@ -126,9 +129,20 @@ class RealServerTest(unittest.TestCase):
         self.assertIn("FAILED: ", done.stdout)
         done = self.run_module("models")
         self.assertIn("lenet5  version 1  ready", done.stdout)
-        done = self.run_module("classify", "/no/such.png", "--model=lenet5")
+        done = self.run_module("classify", "/no/such.png", "-",
+                               "--model=lenet5",
+                               input=(PICTURES / "rgb.png").read_bytes())
         self.assertEqual(done.returncode, 1)
-        self.assertIn("tern: ", done.stderr)
+        missing, piped = done.stdout.splitlines()
+        self.assertEqual(missing,
+                         "/no/such.png  FAILED: No such file or directory")
+        self.assertRegex(piped, r"^-  .+ \d+\.\d\d %, ")
+        done = self.run_module("classify", PICTURES / "rgb.png", "--top_k=0")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stderr, "tern: top_k: want at least 1, got 0\n")
+        done = self.run_module("--server=127.0.0.1:1", "--timeout=1", "models")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("does tern-server run there?", done.stderr)
         self.assertEqual(self.run_module("fly").returncode, 2)
 
     def test_the_readmes_examples_run(self):

@@ -42,6 +42,9 @@ class Pictures(unittest.TestCase):
             _wire.to_image(np.zeros((2, 2, 4), np.uint8))
         with self.assertRaisesRegex(TypeError, "PIL image, got int"):
             _wire.to_image(5)
+        # RGBA, not 28 pictures.
+        with self.assertRaisesRegex(ValueError, "1 or 3 channels, got shape"):
+            _wire.split_images(np.zeros((28, 28, 4), np.uint8))
 
     def test_pil_images_lose_nothing(self):
         pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
