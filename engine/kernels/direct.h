@@ -130,6 +130,10 @@ struct DirectMicroKernels {
 void RunDirect(const ConvCall& call, const DirectLayout& layout, int task,
                std::byte* scratch, const DirectMicroKernels& kernels);
 
+// How many tiles from this one on, whose first pixel is `pixel`, have as many
+// pixels as it.
+int SameSizeTiles(const DirectChunk& chunk, const DirectTile* tile, int pixel);
+
 // The next pixel but `pixels`.
 void AdvanceDirect(const ConvGeometry& g, int pixels, DirectCursor& cursor);
 

@@ -52,18 +52,19 @@ inline __m256i Broadcast(const std::uint8_t* bytes) {
   return _mm256_set1_epi32(four);
 }
 
-// Adds the 16-bit sums, two for each filter, to the 32-bit ones.
+// Adds the 16-bit sums, two for each filter, to the 32-bit ones, if there are
+// any yet.
 template <int kPixels>
-inline void Widen(__m256i (&acc)[kPixels][2], std::int32_t* sums) {
+inline void Widen(__m256i (&acc)[kPixels][2], bool first, std::int32_t* sums) {
   const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 6
   for (int m = 0; m < kPixels; ++m) {
 #pragma GCC unroll 2
     for (int h = 0; h < 2; ++h) {
       auto* to = reinterpret_cast<__m256i*>(sums + kVectorFilters * m) + h;
-      _mm256_store_si256(to,
-                         _mm256_add_epi32(_mm256_load_si256(to),
-                                          _mm256_madd_epi16(acc[m][h], ones)));
+      __m256i sum = _mm256_madd_epi16(acc[m][h], ones);
+      if (!first) sum = _mm256_add_epi32(sum, _mm256_load_si256(to));
+      _mm256_store_si256(to, sum);
       acc[m][h] = _mm256_setzero_si256();
     }
   }
@@ -92,10 +93,9 @@ inline void Steps(__m256i (&acc)[kPixels][2],
 
 // Sums of one tile: [pixels][16 filters].
 template <int kPixels>
-__attribute__((noinline)) void MultiplyTile(const DirectTile& tile, int steps,
-                                            const std::uint8_t* weights,
-                                            std::int32_t* sums) {
-  memset(sums, 0, sizeof(std::int32_t) * kPixels * kVectorFilters);
+__attribute__((always_inline)) inline void MultiplyTile(
+    const DirectTile& tile, int steps, const std::uint8_t* weights,
+    std::int32_t* sums) {
   __m256i acc[kPixels][2];
 #pragma GCC unroll 6
   for (int m = 0; m < kPixels; ++m) {
@@ -103,6 +103,7 @@ __attribute__((noinline)) void MultiplyTile(const DirectTile& tile, int steps,
   }
   const std::ptrdiff_t tap_bytes =
       std::ptrdiff_t{kStepBytes} * ((steps + 3) / 4 * 4);
+  bool first = true;
   int room = kMaxSteps;
   for (int t = 0; t < tile.count; ++t) {
     const DirectTap& tap = tile.taps[t];
@@ -117,48 +118,41 @@ __attribute__((noinline)) void MultiplyTile(const DirectTile& tile, int steps,
       room -= to - from;
       from = to;
       if (room > 0) continue;
-      Widen<kPixels>(acc, sums);
+      Widen<kPixels>(acc, first, sums);
+      first = false;
       room = kMaxSteps;
     }
   }
-  Widen<kPixels>(acc, sums);
+  if (first || room < kMaxSteps) Widen<kPixels>(acc, first, sums);
 }
 
-using MultiplyFunction = void (*)(const DirectTile&, int, const std::uint8_t*,
-                                  std::int32_t*);
+// The common outputs of 16 filters from k on: u8 without a residual.
+struct BytesOutput {
+  const Epilogue* e;
+  int k;
+  std::size_t stride;
+  std::uint8_t* output;
+};
 
-MultiplyFunction Choose(int pixels) {
-  switch (pixels) {
-    case 1:
-      return MultiplyTile<1>;
-    case 2:
-      return MultiplyTile<2>;
-    case 3:
-      return MultiplyTile<3>;
-    case 4:
-      return MultiplyTile<4>;
-    case 5:
-      return MultiplyTile<5>;
-    default:
-      return MultiplyTile<6>;
-  }
-}
-
-// The common case: u8 without a residual, all 16 filters.
-void WriteTileU8(const Epilogue& e, const std::int32_t* sums, int pixels, int k,
-                 std::size_t stride, std::uint8_t* output) {
-  const __m256 m0 = _mm256_loadu_ps(e.multiplier + k);
-  const __m256 m1 = _mm256_loadu_ps(e.multiplier + k + 8);
-  const __m256 c0 = _mm256_loadu_ps(e.bias + k);
-  const __m256 c1 = _mm256_loadu_ps(e.bias + k + 8);
-  const auto round = [&e](const std::int32_t* from, __m256 m, __m256 c) {
+template <int kPixels>
+inline void WriteBytes(const BytesOutput& out, const std::int32_t* sums) {
+  const float* multiplier = out.e->multiplier + out.k;
+  const float* bias = out.e->bias + out.k;
+  const __m256 m0 = _mm256_loadu_ps(multiplier);
+  const __m256 m1 = _mm256_loadu_ps(multiplier + 8);
+  const __m256 c0 = _mm256_loadu_ps(bias);
+  const __m256 c1 = _mm256_loadu_ps(bias + 8);
+  const __m256 low = _mm256_set1_ps(out.e->low);
+  const __m256 high = _mm256_set1_ps(out.e->high);
+  const auto round = [low, high](const std::int32_t* from, __m256 m, __m256 c) {
     const __m256 acc = _mm256_cvtepi32_ps(
         _mm256_load_si256(reinterpret_cast<const __m256i*>(from)));
     const __m256 f = _mm256_fmadd_ps(acc, m, c);
-    return _mm256_cvtps_epi32(_mm256_min_ps(
-        _mm256_max_ps(f, _mm256_set1_ps(e.low)), _mm256_set1_ps(e.high)));
+    return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(f, low), high));
   };
-  for (int p = 0; p < pixels; ++p) {
+  std::uint8_t* output = out.output;
+#pragma GCC unroll 6
+  for (int p = 0; p < kPixels; ++p) {
     const __m256i words =
         _mm256_packs_epi32(round(sums, m0, c0), round(sums + 8, m1, c1));
     // Packing works within halves: 0..3 8..11 | 4..7 12..15.
@@ -167,20 +161,52 @@ void WriteTileU8(const Epilogue& e, const std::int32_t* sums, int pixels, int k,
                      _mm_packus_epi16(_mm256_castsi256_si128(ordered),
                                       _mm256_extracti128_si256(ordered, 1)));
     sums += kVectorFilters;
-    output += stride;
+    output += out.stride;
   }
 }
 
+// `tiles` tiles of kPixels pixels, whose outputs follow each other; with null
+// for the output one tile, whose sums are left to the caller.
+template <int kPixels>
+__attribute__((noinline)) void MultiplyTiles(const DirectTile* tile, int tiles,
+                                             int steps,
+                                             const std::uint8_t* weights,
+                                             BytesOutput out,
+                                             std::int32_t* sums) {
+  for (; tiles > 0; --tiles, ++tile) {
+    MultiplyTile<kPixels>(*tile, steps, weights, sums);
+    if (out.output == nullptr) return;
+    WriteBytes<kPixels>(out, sums);
+    out.output += kPixels * out.stride;
+  }
+}
+
+using MultiplyFunction = void (*)(const DirectTile*, int, int,
+                                  const std::uint8_t*, BytesOutput,
+                                  std::int32_t*);
+
+MultiplyFunction Choose(int pixels) {
+  switch (pixels) {
+    case 1:
+      return MultiplyTiles<1>;
+    case 2:
+      return MultiplyTiles<2>;
+    case 3:
+      return MultiplyTiles<3>;
+    case 4:
+      return MultiplyTiles<4>;
+    case 5:
+      return MultiplyTiles<5>;
+    default:
+      return MultiplyTiles<6>;
+  }
+}
+
+// Any output, of filters [k, k + count).
 void WriteTile(const DirectTask& task, std::size_t first, int pixels, int k,
                int count) {
   const Epilogue& e = task.call->epilogue;
   const auto filters = static_cast<std::size_t>(task.g->filters);
-  if (count == kVectorFilters && e.residual == nullptr &&
-      e.output_type == OutputType::kU8) {
-    auto* output = static_cast<std::uint8_t*>(task.call->output);
-    return WriteTileU8(e, task.sums, pixels, k, filters,
-                       output + first * filters + k);
-  }
   for (int m = 0; m < pixels; ++m) {
     const std::size_t index = (first + m) * filters + k;
     const std::int32_t* sums = task.sums + kVectorFilters * m;
@@ -193,6 +219,30 @@ void WriteTile(const DirectTask& task, std::size_t first, int pixels, int k,
   }
 }
 
+// All tiles of a chunk times 16 filters from k on.
+void RunVector(const DirectTask& task, const DirectChunk& chunk, int k) {
+  const Epilogue& e = task.call->epilogue;
+  const auto filters = static_cast<std::size_t>(task.g->filters);
+  const int left = task.g->filters - k;
+  const int count = left < kVectorFilters ? left : kVectorFilters;
+  const bool bytes = count == kVectorFilters && e.residual == nullptr &&
+                     e.output_type == OutputType::kU8;
+  BytesOutput out = {&e, k, filters, nullptr};
+  int pixel = chunk.first;
+  for (const DirectTile* tile = chunk.tile; pixel < chunk.end;) {
+    const int tiles = bytes ? SameSizeTiles(chunk, tile, pixel) : 1;
+    if (bytes) {
+      out.output = static_cast<std::uint8_t*>(task.call->output) +
+                   static_cast<std::size_t>(pixel) * filters + k;
+    }
+    Choose(tile->pixels)(tile, tiles, task.layout.steps, task.unpacked, out,
+                         task.sums);
+    if (!bytes) WriteTile(task, pixel, tile->pixels, k, count);
+    pixel += tiles * tile->pixels;
+    tile += tiles;
+  }
+}
+
 void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const DirectLayout& layout = task.layout;
   const int left = task.g->filters - block * kDirectBlockFilters;
@@ -201,16 +251,7 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const std::uint8_t* codes = task.call->packed + layout.block_bytes * block;
   for (int v = 0; v < vectors; ++v) {
     UnpackVector(layout, codes, vectors, v, task.unpacked);
-    const int k = block * kDirectBlockFilters + kVectorFilters * v;
-    const int rest = task.g->filters - k;
-    const int count = rest < kVectorFilters ? rest : kVectorFilters;
-    auto pixel = static_cast<std::size_t>(chunk.first);
-    const auto end = static_cast<std::size_t>(chunk.end);
-    for (const DirectTile* tile = chunk.tile; pixel < end; ++tile) {
-      Choose(tile->pixels)(*tile, layout.steps, task.unpacked, task.sums);
-      WriteTile(task, pixel, tile->pixels, k, count);
-      pixel += static_cast<std::size_t>(tile->pixels);
-    }
+    RunVector(task, chunk, block * kDirectBlockFilters + kVectorFilters * v);
   }
 }
 

@@ -333,25 +333,16 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
                     nullptr,
                     filters * element};
   out.kind = KindOf(task, out);
-  auto pixel = static_cast<std::size_t>(chunk.first);
-  const auto end = static_cast<std::size_t>(chunk.end);
-  for (const DirectTile* tile = chunk.tile; pixel < end;) {
-    const auto pixels = static_cast<std::size_t>(tile->pixels);
-    // All tiles of this size; there is room for the sums of one.
-    int tiles = 1;
-    std::size_t next = pixel + pixels;
-    while (out.kind != TileKind::kSums && next < end &&
-           tile[tiles].pixels == tile->pixels) {
-      ++tiles;
-      next += pixels;
-    }
+  const bool sums = out.kind == TileKind::kSums;
+  int pixel = chunk.first;
+  for (const DirectTile* tile = chunk.tile; pixel < chunk.end;) {
+    // There is room for the sums of one tile.
+    const int tiles = sums ? 1 : SameSizeTiles(chunk, tile, pixel);
     out.output = static_cast<std::uint8_t*>(task.call->output) +
-                 (pixel * filters + k) * element;
+                 (static_cast<std::size_t>(pixel) * filters + k) * element;
     Choose(tile->pixels, vectors)(tile, tiles, task.layout.steps, weights, out);
-    if (out.kind == TileKind::kSums) {
-      WriteTile(task, task.sums, pixel, tile->pixels, k, count);
-    }
-    pixel = next;
+    if (sums) WriteTile(task, task.sums, pixel, tile->pixels, k, count);
+    pixel += tiles * tile->pixels;
     tile += tiles;
   }
 }

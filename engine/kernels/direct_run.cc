@@ -113,6 +113,16 @@ DirectTask MakeTask(const ConvCall& call, const DirectLayout& layout,
 
 }  // namespace
 
+int SameSizeTiles(const DirectChunk& chunk, const DirectTile* tile, int pixel) {
+  const int pixels = tile->pixels;
+  int tiles = 0;
+  while (pixel < chunk.end && tile[tiles].pixels == pixels) {
+    ++tiles;
+    pixel += pixels;
+  }
+  return tiles;
+}
+
 void RunDirect(const ConvCall& call, const DirectLayout& layout, int index,
                std::byte* scratch, const DirectMicroKernels& kernels) {
   const ConvGeometry& g = *call.geometry;
