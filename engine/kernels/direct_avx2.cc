@@ -126,7 +126,7 @@ __attribute__((always_inline)) inline void MultiplyTile(
   if (first || room < kMaxSteps) Widen<kPixels>(acc, first, sums);
 }
 
-// The common outputs of 16 filters from k on: u8 without a residual.
+// The common outputs of 16 filters from k on: u8 from 0 on without a residual.
 struct BytesOutput {
   const Epilogue* e;
   int k;
@@ -142,13 +142,14 @@ inline void WriteBytes(const BytesOutput& out, const std::int32_t* sums) {
   const __m256 m1 = _mm256_loadu_ps(multiplier + 8);
   const __m256 c0 = _mm256_loadu_ps(bias);
   const __m256 c1 = _mm256_loadu_ps(bias + 8);
-  const __m256 low = _mm256_set1_ps(out.e->low);
   const __m256 high = _mm256_set1_ps(out.e->high);
-  const auto round = [low, high](const std::int32_t* from, __m256 m, __m256 c) {
+  // Packing clamps below: what is too small for an integer converts to the
+  // smallest.
+  const auto round = [high](const std::int32_t* from, __m256 m, __m256 c) {
     const __m256 acc = _mm256_cvtepi32_ps(
         _mm256_load_si256(reinterpret_cast<const __m256i*>(from)));
     const __m256 f = _mm256_fmadd_ps(acc, m, c);
-    return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(f, low), high));
+    return _mm256_cvtps_epi32(_mm256_min_ps(f, high));
   };
   std::uint8_t* output = out.output;
 #pragma GCC unroll 6
@@ -226,7 +227,7 @@ void RunVector(const DirectTask& task, const DirectChunk& chunk, int k) {
   const int left = task.g->filters - k;
   const int count = left < kVectorFilters ? left : kVectorFilters;
   const bool bytes = count == kVectorFilters && e.residual == nullptr &&
-                     e.output_type == OutputType::kU8;
+                     e.output_type == OutputType::kU8 && e.low == 0;
   BytesOutput out = {&e, k, filters, nullptr};
   int pixel = chunk.first;
   for (const DirectTile* tile = chunk.tile; pixel < chunk.end;) {

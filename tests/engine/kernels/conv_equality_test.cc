@@ -114,6 +114,33 @@ TEST_P(ConvEquality, ExtremeInputsAndWeights) {
   EXPECT_GT(compared_, 0);
 }
 
+// Fast paths leave clamping to conversions and packing where that is the same.
+TEST_P(ConvEquality, ClampsValuesThatLeaveInt32) {
+  const ConvGeometry g{.in_h = 6,
+                       .in_w = 6,
+                       .in_c = 64,
+                       .out_h = 6,
+                       .out_w = 6,
+                       .filters = 64,
+                       .kernel_h = 3,
+                       .kernel_w = 3,
+                       .pad_top = 1,
+                       .pad_left = 1};
+  one_in_ = std::min(kOneIn, 7);
+  for (const OutputType type : {OutputType::kU8, OutputType::kS16}) {
+    for (const float low : {0.0F, 3.0F}) {
+      for (const float bias : {-1e30F, -3e9F, -40.0F, 3e9F, 1e30F}) {
+        ConvCase c = Layer(g, 1);
+        SetOutput(&c, type);
+        if (type == OutputType::kU8) c.epilogue.low = low;
+        std::fill(c.bias.begin(), c.bias.end(), bias);
+        ExpectEqual(c, 1);
+      }
+    }
+  }
+  EXPECT_GT(compared_, 0);
+}
+
 TEST_P(ConvEquality, EveryBatchTo33) {
   const ConvGeometry square{.in_h = 5,
                             .in_w = 6,
