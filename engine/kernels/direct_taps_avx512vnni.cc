@@ -89,8 +89,9 @@ void GatherRows(const DirectWindows& windows) {
   // Stores of bytes may alias anything but locals.
   const DirectWindows w = windows;
   const auto bytes = static_cast<std::ptrdiff_t>(w.bytes);
+  // Where the rows behind a vector's first one belong.
   __mmask64 mask[kTogether];
-  for (int r = 0; r < kTogether; ++r) {
+  for (int r = 1; r < kTogether; ++r) {
     mask[r] = ((__mmask64{1} << bytes) - 1) << (bytes * r);
   }
   const std::uint8_t* window = w.from;
@@ -100,7 +101,8 @@ void GatherRows(const DirectWindows& windows) {
     std::uint8_t* to = run;
 #pragma GCC unroll 8
     for (int row = 0; row < kRows; row += kTogether) {
-      __m512i v = _mm512_maskz_loadu_epi8(mask[0], from);
+      __m512i v = _mm512_zextsi256_si512(
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 #pragma GCC unroll 8
       for (int r = 1; r < kTogether; ++r) {
         if (row + r >= kRows) break;
