@@ -47,7 +47,8 @@ void SetScratch(std::size_t unpacked_bytes, DirectLayout& layout) {
   }
   layout.chunk_tiles =
       static_cast<int>(std::clamp<std::size_t>(tiles, 1, kDirectMaxChunkTiles));
-  layout.pad_offset = taps * layout.chunk_tiles;
+  layout.pad_offset =
+      taps * layout.chunk_tiles + kDirectTapsAhead * sizeof(DirectTap);
   layout.tile_offset =
       layout.pad_offset + RoundUp64(layout.run) + kOverreadBytes;
   layout.unpacked_offset = layout.tile_offset + kDirectTilePixels *

@@ -30,6 +30,9 @@ namespace tern {
 inline constexpr int kDirectBlockFilters = 64;
 // Pixels of one register tile, at most.
 inline constexpr int kDirectTilePixels = 6;
+// How many taps ahead of the one in work a micro-kernel may prefetch: the table
+// has addresses there, if only those of padding or of an earlier chunk.
+inline constexpr int kDirectTapsAhead = 2;
 // Tiles of a chunk, at most.
 inline constexpr int kDirectMaxChunkTiles = 32;
 

@@ -153,7 +153,9 @@ TERN_ALWAYS_INLINE void WriteSums(const __m512i (&acc)[kPixels][kVectors],
   }
 }
 
-// What one tap adds; `w` are its weights.
+// What one tap adds; `w` are its weights. Meanwhile the runs of the tap after
+// the next come into the cache: the strides of a convolution are too much for
+// the processor to foresee. Beside few filters that would take too long.
 template <int kPixels, int kVectors>
 TERN_ALWAYS_INLINE void AddTap(__m512i (&acc)[kPixels][kVectors],
                                const DirectTap& tap, int steps,
@@ -163,6 +165,10 @@ TERN_ALWAYS_INLINE void AddTap(__m512i (&acc)[kPixels][kVectors],
   for (int m = 0; m < kPixels; ++m) pixel[m] = tap.pixel[m];
   std::ptrdiff_t offset = 0;
   for (int i = steps / 4; i > 0; --i) {
+#pragma GCC unroll 6
+    for (int m = 0; m < kPixels && kVectors > 2; ++m) {
+      __builtin_prefetch((&tap)[kDirectTapsAhead].pixel[m] + offset);
+    }
     // Each step loads the weights anew: kept from step to step they would
     // push vectors to the stack.
     Step<kPixels, kVectors>(acc, w, pixel, offset, 0);
@@ -198,6 +204,10 @@ __attribute__((noinline)) void MultiplyTiles(const DirectTile* tile, int tiles,
     for (int m = 0; m < kPixels; ++m) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) acc[m][v] = _mm512_setzero_si512();
+    }
+#pragma GCC unroll 6
+    for (int m = kPixels; m < 2 * kPixels; ++m) {
+      __builtin_prefetch(out.output + m * out.pixel_bytes, 1);
     }
     const DirectTap* const end = tile->taps + tile->count;
     for (const DirectTap* tap = tile->taps; tap != end; ++tap) {

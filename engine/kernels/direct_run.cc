@@ -108,6 +108,9 @@ DirectTask MakeTask(const ConvCall& call, const DirectLayout& layout,
       std::memcpy(task.pad + i, call.pad_value, g.in_c);
     }
   }
+  DirectTap padding = {};
+  std::fill_n(padding.pixel, kDirectTilePixels, task.pad);
+  std::fill_n(task.taps, layout.pad_offset / sizeof(DirectTap), padding);
   return task;
 }
 
