@@ -1,6 +1,6 @@
 // Selection of a KernelTable: all kernels of one instruction set.
 //
-// Tables exist for "reference" (plain loops; the oracle) and one for each
+// Tables exist for "reference" (plain loops; the oracle) and for each
 // instruction set. One is chosen at start-up, by name or as the best that the
 // CPU supports, after it has reproduced a known answer. The choice is a value
 // that callers pass on; there is no global.
@@ -18,11 +18,12 @@ namespace tern {
 
 struct KernelTable;
 
-// Name of a table: "reference"; on x86-64 "avx2", "avx512vnni"; on arm64
-// "neon".
+// Name of a table: "reference"; on x86-64 "avx2", "avx512vnni",
+// "avx512vnni_wide"; on arm64 "neon".
 std::string_view KernelTableName(const KernelTable& table);
 
-// All tables of this build, best first; supported by this CPU or not.
+// All tables of this build, supported by this CPU or not; best first, which
+// depends on the CPU's maker.
 std::vector<std::string_view> KernelTableNames();
 
 // "auto" or a name. INVALID_ARGUMENT: no such table (lists the names);

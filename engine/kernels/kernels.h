@@ -44,7 +44,7 @@ struct KernelTable {
   ConvertFunction convert;
 };
 
-// All tables of this build, best first; the last is the reference.
+// All tables of this build, best first for this CPU; the last is the reference.
 std::span<const KernelTable* const> AllKernelTables();
 const KernelTable& ReferenceKernels();
 

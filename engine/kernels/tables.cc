@@ -5,6 +5,8 @@
 #include <sys/auxv.h>
 #endif
 
+#include <array>
+
 #include "engine/kernels/epilogue_kernels.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/reference.h"
@@ -31,20 +33,34 @@ bool SupportsAvx2() {
          __builtin_cpu_supports("fma") != 0;
 }
 
+bool SupportsAvx512Vnni() {
+  return SupportsAvx2() && __builtin_cpu_supports("avx512f") != 0 &&
+         __builtin_cpu_supports("avx512bw") != 0 &&
+         __builtin_cpu_supports("avx512dq") != 0 &&
+         __builtin_cpu_supports("avx512vl") != 0 &&
+         __builtin_cpu_supports("avx512vnni") != 0;
+}
+
 const ConvKernel* const kAvx512VnniConv[] = {&kWinogradAvx512Vnni,
                                              &kDirectAvx512Vnni};
 
 const KernelTable kAvx512Vnni = {
     .name = "avx512vnni",
-    .is_supported =
-        [] {
-          return SupportsAvx2() && __builtin_cpu_supports("avx512f") != 0 &&
-                 __builtin_cpu_supports("avx512bw") != 0 &&
-                 __builtin_cpu_supports("avx512dq") != 0 &&
-                 __builtin_cpu_supports("avx512vl") != 0 &&
-                 __builtin_cpu_supports("avx512vnni") != 0;
-        },
+    .is_supported = SupportsAvx512Vnni,
     .conv = kAvx512VnniConv,
+    .max_pool = reference::MaxPool,
+    .average_pool = reference::AveragePool,
+    .epilogue = EpiloguesAvx2,
+    .convert = ConvertAvx2,
+};
+
+const ConvKernel* const kAvx512VnniWideConv[] = {&kWinogradAvx512VnniWide,
+                                                 &kDirectAvx512Vnni};
+
+const KernelTable kAvx512VnniWide = {
+    .name = "avx512vnni_wide",
+    .is_supported = SupportsAvx512Vnni,
+    .conv = kAvx512VnniWideConv,
     .max_pool = reference::MaxPool,
     .average_pool = reference::AveragePool,
     .epilogue = EpiloguesAvx2,
@@ -76,19 +92,27 @@ const KernelTable kNeon = {
 };
 #endif
 
-const KernelTable* const kTables[] = {
 #if defined(__x86_64__)
-    &kAvx512Vnni,
-    &kAvx2,
+constexpr std::array kTables = {&kAvx512VnniWide, &kAvx512Vnni, &kAvx2,
+                                &kReference};
+constexpr std::array kTablesOfAmd = {&kAvx512Vnni, &kAvx512VnniWide, &kAvx2,
+                                     &kReference};
 #elif defined(__aarch64__)
-    &kNeon,
+constexpr std::array kTables = {&kNeon, &kReference};
+#else
+constexpr std::array kTables = {&kReference};
 #endif
-    &kReference,
-};
 
 }  // namespace
 
-std::span<const KernelTable* const> AllKernelTables() { return kTables; }
+std::span<const KernelTable* const> AllKernelTables() {
+#if defined(__x86_64__)
+  // Whose cores have ports for 512-bit shifts and shuffles beside the
+  // multipliers'.
+  if (__builtin_cpu_is("amd") != 0) return kTablesOfAmd;
+#endif
+  return kTables;
+}
 
 const KernelTable& ReferenceKernels() { return kReference; }
 

@@ -132,7 +132,8 @@ PositionRanges FindRanges(const Tile* tiles, int count) {
   return {{0, count}, find(true, false), find(false, true), find(true, true)};
 }
 
-ScratchLayout PlanScratch(const ConvGeometry& g, const Blocking& blocking) {
+ScratchLayout PlanScratch(const Profile& profile, const ConvGeometry& g,
+                          const Blocking& blocking) {
   const int slab_channels = RoundUp(g.in_c, kSlab);
   const int blocks = CeilDiv(FilterBlocks(g), blocking.filter_tasks);
   const int n = blocking.tile_block;
@@ -155,6 +156,9 @@ ScratchLayout PlanScratch(const ConvGeometry& g, const Blocking& blocking) {
   layout.outputs = take(sizeof(std::int32_t) * 16 * kFilterBlock);
   layout.weights =
       take(layout.weight_block_bytes * (blocking.resident ? blocks : 1));
+  if (profile.keeps_wide)
+    layout.wide =
+        take(sizeof(std::int16_t) * blocking.channel_chunk * kFilterBlock);
   layout.inputs = take(sizeof(std::int16_t) * kPositions * layout.input_plane);
   layout.sums = take(sizeof(std::int32_t) * kPositions * layout.sum_plane);
   layout.total = at;

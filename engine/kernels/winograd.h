@@ -61,6 +61,25 @@ struct Tile {
   std::int32_t rows, cols;  // 4 or 3
 };
 
+// What the cutting of a call has to know of a kernel's pieces and of the cores
+// that they are for.
+struct Profile {
+  // Whether products keep a position's weights, widened to int16, from the
+  // first tiles for the others.
+  bool keeps_wide;
+  // Tiles of a block, at most, with and without resident weights; what may be
+  // resident.
+  int resident_tiles, streamed_tiles;
+  std::size_t resident_bytes;
+  // Measured cycles of the pieces.
+  double product;       // a position's 64 filters, a channel
+  double weight_unit;   // 32 filters' pair of channels
+  double input_slab;    // a tile's 32 channels
+  double output_block;  // a tile's 64 filters
+  double tile_block;    // fixed costs of a tile block
+  double cycles_per_ns;
+};
+
 // How one call is cut up. `tile_block` tiles are transformed at a time; their
 // products are summed over `channel_chunk` channels at a time (a multiple of
 // 4). Transformed weights of a task's filters stay in scratch for all its tile
@@ -75,8 +94,10 @@ struct Blocking {
   int filter_tasks = 1;
 };
 
-Blocking ChooseBlocking(const ConvGeometry& geometry, int batch, int threads);
-double PredictedNs(const ConvGeometry& geometry, int batch);
+Blocking ChooseBlocking(const Profile& profile, const ConvGeometry& geometry,
+                        int batch, int threads);
+double PredictedNs(const Profile& profile, const ConvGeometry& geometry,
+                   int batch);
 
 // Tiles [begin, end) of a call: those of 4x3 outputs come first, then 4x4, 3x4
 // and 3x3, so that at every position the tiles that have it are neighbours.
@@ -95,13 +116,14 @@ PositionRanges FindRanges(const Tile* tiles, int count);
 // Where things lie in a task's scratch; strides are in elements. Planes never
 // lie a multiple of 4096 bytes apart: that would map all 36 to one cache set.
 struct ScratchLayout {
-  std::size_t tiles, border, scales, inputs, weights, sums, outputs, total;
+  std::size_t tiles, border, scales, inputs, weights, wide, sums, outputs;
+  std::size_t total;
   std::ptrdiff_t input_row, input_plane;
   std::ptrdiff_t weight_plane;        // within one filter block's chunk
   std::ptrdiff_t weight_block_bytes;  // from one filter block to the next
   std::ptrdiff_t sum_plane;
 };
-ScratchLayout PlanScratch(const ConvGeometry& geometry,
+ScratchLayout PlanScratch(const Profile& profile, const ConvGeometry& geometry,
                           const Blocking& blocking);
 
 // Packed weights, the same for all instruction sets: [filters / 64]

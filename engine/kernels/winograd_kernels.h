@@ -9,6 +9,7 @@
 namespace tern {
 
 extern const ConvKernel kWinogradAvx512Vnni;
+extern const ConvKernel kWinogradAvx512VnniWide;
 extern const ConvKernel kWinogradAvx2;
 
 }  // namespace tern

@@ -27,6 +27,7 @@ struct FinishCall {
 };
 
 struct Pieces {
+  Profile profile;
   // `pixels`: 6 x 6 pointers (FindPixels). To out[position * plane + channel];
   // writes channels up to a multiple of 32.
   void (*transform_input)(const std::uint8_t* const* pixels, int rows, int cols,
@@ -37,10 +38,11 @@ struct Pieces {
   void (*transform_weights)(const std::uint8_t* packed, int groups,
                             std::int8_t* out, std::ptrdiff_t plane);
   // sums[tile][64] (+)= inputs of `tiles` tiles, `row` apart, times weights of
-  // one position over `pairs` pairs of channels.
+  // one position over `pairs` pairs of channels. `wide`: room for these
+  // weights as int16, if the profile keeps them.
   void (*multiply)(const std::int16_t* inputs, std::ptrdiff_t row, int tiles,
-                   int pairs, const std::int8_t* weights, bool accumulate,
-                   std::int32_t* sums);
+                   int pairs, const std::int8_t* weights, std::int16_t* wide,
+                   bool accumulate, std::int32_t* sums);
   // Output transform and epilogue.
   void (*finish)(const FinishCall& call, const Tile* tiles, int count);
 };
@@ -50,6 +52,7 @@ void RunTask(const Pieces& pieces, const ConvCall& call,
              const Blocking& blocking, int task, std::byte* scratch);
 
 extern const Pieces kPiecesAvx512Vnni;
+extern const Pieces kPiecesAvx512VnniWide;
 extern const Pieces kPiecesAvx2;
 
 // avx512vnni
@@ -60,7 +63,12 @@ void TransformWeightsAvx512Vnni(const std::uint8_t* packed, int groups,
                                 std::int8_t* out, std::ptrdiff_t plane);
 void MultiplyAvx512Vnni(const std::int16_t* inputs, std::ptrdiff_t row,
                         int tiles, int pairs, const std::int8_t* weights,
-                        bool accumulate, std::int32_t* sums);
+                        std::int16_t* wide, bool accumulate,
+                        std::int32_t* sums);
+void MultiplyAvx512VnniWide(const std::int16_t* inputs, std::ptrdiff_t row,
+                            int tiles, int pairs, const std::int8_t* weights,
+                            std::int16_t* wide, bool accumulate,
+                            std::int32_t* sums);
 void FinishAvx512Vnni(const FinishCall& call, const Tile* tiles, int count);
 
 // avx2
@@ -69,8 +77,8 @@ void TransformInputAvx2(const std::uint8_t* const* pixels, int rows, int cols,
 void TransformWeightsAvx2(const std::uint8_t* packed, int groups,
                           std::int8_t* out, std::ptrdiff_t plane);
 void MultiplyAvx2(const std::int16_t* inputs, std::ptrdiff_t row, int tiles,
-                  int pairs, const std::int8_t* weights, bool accumulate,
-                  std::int32_t* sums);
+                  int pairs, const std::int8_t* weights, std::int16_t* wide,
+                  bool accumulate, std::int32_t* sums);
 void FinishAvx2(const FinishCall& call, const Tile* tiles, int count);
 
 }  // namespace tern::winograd

@@ -5,23 +5,9 @@
 namespace tern::winograd {
 namespace {
 
-// Cycles of the pieces, measured on a core that starts two 512-bit
-// multiply-adds a cycle; other cores stretch all of them about alike.
-constexpr double kProduct = 1.04;     // a position's 64 filters, a channel
-constexpr double kWeightUnit = 65;    // 32 filters' pair of channels
-constexpr double kInputSlab = 180;    // a tile's 32 channels
-constexpr double kOutputBlock = 550;  // a tile's 64 filters
-constexpr double kTileBlock = 400;    // fixed costs of a tile block
-constexpr double kCyclesPerNs = 4;
-
 // A thread that does its share in one piece waits for the other's delays.
 constexpr double kOnePieceRisk = 0.01;
 
-// Found best on cores with 1 MiB of L2. Larger blocks need fewer transforms
-// but live in the outer cache, where other processes disturb them.
-constexpr std::size_t kResidentBytes = 1280 << 10;
-constexpr int kResidentTiles = 24;
-constexpr int kStreamedTiles = 32;
 constexpr int kWholeChannels = 256;
 constexpr int kChannelChunk = 128;
 constexpr std::size_t kScratchBytes = 7 << 20;
@@ -39,26 +25,30 @@ int Channels(const ConvGeometry& g) {
 }
 
 // Cuts the tiles and channels of one task.
-void CutTask(const ConvGeometry& g, int threads, Blocking* b) {
+void CutTask(const Profile& profile, const ConvGeometry& g, int threads,
+             Blocking* b) {
   const int channels = Channels(g);
   const int tiles = CeilDiv(b->tiles, b->tile_tasks);
   const int blocks = CeilDiv(FilterBlocks(g), b->filter_tasks);
   const std::size_t whole =
       std::size_t{kPositions} * channels * kFilterBlock * blocks;
-  b->resident = whole <= kResidentBytes && tiles > kResidentTiles;
+  b->resident =
+      whole <= profile.resident_bytes && tiles > profile.resident_tiles;
   // Summing over all channels at once saves passes over the sums.
   b->channel_chunk = b->resident || channels <= kWholeChannels
                          ? channels
                          : std::min(channels, kChannelChunk);
-  int limit = b->resident ? kResidentTiles : kStreamedTiles;
+  int limit = b->resident ? profile.resident_tiles : profile.streamed_tiles;
   do {
     b->tile_block = CeilDiv(tiles, CeilDiv(tiles, limit));
     limit /= 2;
-  } while (limit >= 6 && PlanScratch(g, *b).total > kScratchBytes / threads);
+  } while (limit >= 6 &&
+           PlanScratch(profile, g, *b).total > kScratchBytes / threads);
 }
 
 // Of one task, on average.
-double TaskCycles(const ConvGeometry& g, const Blocking& b, int batch) {
+double TaskCycles(const Profile& profile, const ConvGeometry& g,
+                  const Blocking& b, int batch) {
   const double share = 1.0 / (b.tile_tasks * b.filter_tasks);
   const double positions =
       1.0 * batch * PositionsAlong(b.rows) * PositionsAlong(b.cols);
@@ -66,24 +56,26 @@ double TaskCycles(const ConvGeometry& g, const Blocking& b, int batch) {
   const double filter_blocks = 1.0 * FilterBlocks(g) / b.filter_tasks;
   const int tile_blocks = CeilDiv(CeilDiv(b.tiles, b.tile_tasks), b.tile_block);
   const int channels = Channels(g);
-  return kProduct * positions * channels * FilterBlocks(g) * share +
-         kWeightUnit * channels * filter_blocks *
+  return profile.product * positions * channels * FilterBlocks(g) * share +
+         profile.weight_unit * channels * filter_blocks *
              (b.resident ? 1 : tile_blocks) +
-         kInputSlab * tiles * CeilDiv(channels, 32) +
-         kOutputBlock * tiles * filter_blocks + kTileBlock * tile_blocks;
+         profile.input_slab * tiles * CeilDiv(channels, 32) +
+         profile.output_block * tiles * filter_blocks +
+         profile.tile_block * tile_blocks;
 }
 
 }  // namespace
 
-Blocking ChooseBlocking(const ConvGeometry& g, int batch, int threads) {
+Blocking ChooseBlocking(const Profile& profile, const ConvGeometry& g,
+                        int batch, int threads) {
   Blocking best;
   best.rows = ChooseSplit(g.out_h);
   best.cols = ChooseSplit(g.out_w);
   best.tiles = batch * (best.rows.fours + best.rows.threes) *
                (best.cols.fours + best.cols.threes);
-  CutTask(g, threads, &best);
+  CutTask(profile, g, threads, &best);
   if (threads == 1) return best;
-  double least = TaskCycles(g, best, batch);
+  double least = TaskCycles(profile, g, best, batch);
   for (int pieces = 1; pieces <= 3; ++pieces) {
     const int tasks = pieces * threads;
     const double risk = 1 + kOnePieceRisk / pieces;
@@ -92,8 +84,8 @@ Blocking ChooseBlocking(const ConvGeometry& g, int batch, int threads) {
       Blocking b = best;
       b.tile_tasks = tasks / f;
       b.filter_tasks = f;
-      CutTask(g, threads, &b);
-      const double cycles = pieces * risk * TaskCycles(g, b, batch);
+      CutTask(profile, g, threads, &b);
+      const double cycles = pieces * risk * TaskCycles(profile, g, b, batch);
       if (cycles >= least) continue;
       least = cycles;
       best = b;
@@ -102,8 +94,9 @@ Blocking ChooseBlocking(const ConvGeometry& g, int batch, int threads) {
   return best;
 }
 
-double PredictedNs(const ConvGeometry& g, int batch) {
-  return TaskCycles(g, ChooseBlocking(g, batch, 1), batch) / kCyclesPerNs;
+double PredictedNs(const Profile& profile, const ConvGeometry& g, int batch) {
+  return TaskCycles(profile, g, ChooseBlocking(profile, g, batch, 1), batch) /
+         profile.cycles_per_ns;
 }
 
 }  // namespace tern::winograd

@@ -176,8 +176,8 @@ void TransformWeightsAvx2(const std::uint8_t* packed, int groups,
 }
 
 void MultiplyAvx2(const std::int16_t* inputs, std::ptrdiff_t row, int tiles,
-                  int pairs, const std::int8_t* weights, bool accumulate,
-                  std::int32_t* sums) {
+                  int pairs, const std::int8_t* weights, std::int16_t*,
+                  bool accumulate, std::int32_t* sums) {
   // Steps of equal size: a short last one would waste the multipliers.
   const int steps = (tiles + kMaxRows - 1) / kMaxRows;
   for (int step = 0; step < steps; ++step) {

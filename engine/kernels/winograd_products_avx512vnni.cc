@@ -113,11 +113,15 @@ void TransformWeightsAvx512Vnni(const std::uint8_t* packed, int groups,
 
 namespace {
 
+// What a step of tiles does for the weights: widens them in registers, also
+// stores them as int16 for the steps that follow, or loads what one stored.
+enum class Widen : std::uint8_t { kHere, kAndKeep, kKept };
+
 // kRows tiles x 64 filters, summed over `pairs` pairs of channels.
-template <int kRows, bool kAccumulate>
+template <int kRows, bool kAccumulate, Widen kWiden>
 [[gnu::noinline]] void Multiply(const std::int16_t* v, std::ptrdiff_t row,
                                 int pairs, const std::int8_t* u,
-                                std::int32_t* sums) {
+                                std::int16_t* wide, std::int32_t* sums) {
   V acc[kRows][4];
 #pragma GCC unroll 6
   for (int m = 0; m < kRows; ++m) {
@@ -128,12 +132,24 @@ template <int kRows, bool kAccumulate>
                       : _mm512_setzero_si512();
   }
   for (int pair = 0; pair < pairs; ++pair) {
-    const V a = _mm512_load_si512(u);
-    const V b = _mm512_load_si512(u + 64);
-    const V w[4] = {
-        _mm512_srai_epi16(_mm512_slli_epi16(a, 8), 8), _mm512_srai_epi16(a, 8),
-        _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8), _mm512_srai_epi16(b, 8)};
-    u += 128;
+    V w[4];
+    if constexpr (kWiden == Widen::kKept) {
+#pragma GCC unroll 4
+      for (int z = 0; z < 4; ++z) w[z] = _mm512_load_si512(wide + 32 * z);
+    } else {
+      const V a = _mm512_load_si512(u);
+      const V b = _mm512_load_si512(u + 64);
+      w[0] = _mm512_srai_epi16(_mm512_slli_epi16(a, 8), 8);
+      w[1] = _mm512_srai_epi16(a, 8);
+      w[2] = _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8);
+      w[3] = _mm512_srai_epi16(b, 8);
+      u += 128;
+    }
+    if constexpr (kWiden == Widen::kAndKeep) {
+#pragma GCC unroll 4
+      for (int z = 0; z < 4; ++z) _mm512_store_si512(wide + 32 * z, w[z]);
+    }
+    if constexpr (kWiden != Widen::kHere) wide += 128;
 #pragma GCC unroll 6
     for (int m = 0; m < kRows; ++m) {
       std::int32_t two;
@@ -154,23 +170,59 @@ template <int kRows, bool kAccumulate>
 }
 
 using MultiplyFn = void (*)(const std::int16_t*, std::ptrdiff_t, int,
-                            const std::int8_t*, std::int32_t*);
-constexpr MultiplyFn kMultiply[2][kMaxRows + 1] = {
-    {nullptr, Multiply<1, false>, Multiply<2, false>, Multiply<3, false>,
-     Multiply<4, false>, Multiply<5, false>, Multiply<6, false>},
-    {nullptr, Multiply<1, true>, Multiply<2, true>, Multiply<3, true>,
-     Multiply<4, true>, Multiply<5, true>, Multiply<6, true>}};
+                            const std::int8_t*, std::int16_t*, std::int32_t*);
+
+template <bool kAccumulate, Widen kWiden>
+constexpr MultiplyFn kMultiply[kMaxRows + 1] = {
+    nullptr,
+    Multiply<1, kAccumulate, kWiden>,
+    Multiply<2, kAccumulate, kWiden>,
+    Multiply<3, kAccumulate, kWiden>,
+    Multiply<4, kAccumulate, kWiden>,
+    Multiply<5, kAccumulate, kWiden>,
+    Multiply<6, kAccumulate, kWiden>};
+
+template <Widen kWiden>
+MultiplyFn Choose(int rows, bool accumulate) {
+  return accumulate ? kMultiply<true, kWiden>[rows]
+                    : kMultiply<false, kWiden>[rows];
+}
+
+// Steps of equal size: a short last one would waste the multipliers.
+int Steps(int tiles) { return (tiles + kMaxRows - 1) / kMaxRows; }
+
+int RowsOf(int step, int tiles) {
+  const int steps = Steps(tiles);
+  return tiles / steps + (step < tiles % steps ? 1 : 0);
+}
 
 }  // namespace
 
 void MultiplyAvx512Vnni(const std::int16_t* inputs, std::ptrdiff_t row,
                         int tiles, int pairs, const std::int8_t* weights,
-                        bool accumulate, std::int32_t* sums) {
-  // Steps of equal size: a short last one would waste the multipliers.
-  const int steps = (tiles + kMaxRows - 1) / kMaxRows;
+                        std::int16_t*, bool accumulate, std::int32_t* sums) {
+  const int steps = Steps(tiles);
   for (int step = 0; step < steps; ++step) {
-    const int rows = tiles / steps + (step < tiles % steps ? 1 : 0);
-    kMultiply[accumulate ? 1 : 0][rows](inputs, row, pairs, weights, sums);
+    const int rows = RowsOf(step, tiles);
+    Choose<Widen::kHere>(rows, accumulate)(inputs, row, pairs, weights, nullptr,
+                                           sums);
+    inputs += rows * row;
+    sums += std::ptrdiff_t{rows} * kFilterBlock;
+  }
+}
+
+void MultiplyAvx512VnniWide(const std::int16_t* inputs, std::ptrdiff_t row,
+                            int tiles, int pairs, const std::int8_t* weights,
+                            std::int16_t* wide, bool accumulate,
+                            std::int32_t* sums) {
+  const int steps = Steps(tiles);
+  for (int step = 0; step < steps; ++step) {
+    const int rows = RowsOf(step, tiles);
+    const MultiplyFn multiply =
+        steps == 1  ? Choose<Widen::kHere>(rows, accumulate)
+        : step == 0 ? Choose<Widen::kAndKeep>(rows, accumulate)
+                    : Choose<Widen::kKept>(rows, accumulate);
+    multiply(inputs, row, pairs, weights, wide, sums);
     inputs += rows * row;
     sums += std::ptrdiff_t{rows} * kFilterBlock;
   }

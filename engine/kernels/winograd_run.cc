@@ -18,7 +18,7 @@ class Task {
         call_(call),
         g_(*call.geometry),
         blocking_(blocking),
-        layout_(PlanScratch(g_, blocking)),
+        layout_(PlanScratch(pieces.profile, g_, blocking)),
         scratch_(scratch),
         groups_((g_.in_c + kChannelGroup - 1) / kChannelGroup),
         clamps_rounding_(ClampsAfterRounding(call)) {
@@ -105,7 +105,8 @@ class Task {
         At<std::int16_t>(layout_.inputs) + e * layout_.input_plane +
             range.begin * layout_.input_row + group * kChannelGroup,
         layout_.input_row, range.end - range.begin, 2 * groups,
-        WeightsOf(block) + e * layout_.weight_plane, group != 0,
+        WeightsOf(block) + e * layout_.weight_plane,
+        At<std::int16_t>(layout_.wide), group != 0,
         At<std::int32_t>(layout_.sums) + e * layout_.sum_plane +
             std::ptrdiff_t{range.begin} * kFilterBlock);
   }
@@ -137,34 +138,81 @@ class Task {
   PositionRanges ranges_{};
 };
 
+template <const Pieces& kPieces>
 int Tasks(const ConvGeometry& geometry, int batch, int threads) {
-  const Blocking b = ChooseBlocking(geometry, batch, threads);
+  const Blocking b = ChooseBlocking(kPieces.profile, geometry, batch, threads);
   return b.tile_tasks * b.filter_tasks;
 }
 
+template <const Pieces& kPieces>
 std::size_t ScratchBytes(const ConvGeometry& geometry, int batch, int threads) {
-  return PlanScratch(geometry, ChooseBlocking(geometry, batch, threads)).total;
+  return PlanScratch(kPieces.profile, geometry,
+                     ChooseBlocking(kPieces.profile, geometry, batch, threads))
+      .total;
 }
 
 template <const Pieces& kPieces>
 void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
-  RunTask(kPieces, call, ChooseBlocking(*call.geometry, call.batch, threads),
+  RunTask(kPieces, call,
+          ChooseBlocking(kPieces.profile, *call.geometry, call.batch, threads),
           task, scratch);
 }
 
 template <const Pieces& kPieces>
-constexpr ConvKernel MakeKernel() {
-  return {"winograd", Applies,      FusesMaxPool, PackedBytes, Pack,
-          Tasks,      ScratchBytes, Run<kPieces>, PredictedNs};
+double PredictedNs(const ConvGeometry& geometry, int batch) {
+  return winograd::PredictedNs(kPieces.profile, geometry, batch);
 }
+
+template <const Pieces& kPieces>
+constexpr ConvKernel MakeKernel() {
+  return {"winograd",
+          Applies,
+          FusesMaxPool,
+          PackedBytes,
+          Pack,
+          Tasks<kPieces>,
+          ScratchBytes<kPieces>,
+          Run<kPieces>,
+          PredictedNs<kPieces>};
+}
+
+// Blocks were found best on AMD's cores with 1 MiB of L2: larger ones need
+// fewer transforms but live in the outer cache, where other processes disturb
+// them. Cycles are of a core that starts two 512-bit multiply-adds a cycle;
+// other cores stretch all of them about alike.
+constexpr Profile kNarrow = {.keeps_wide = false,
+                             .resident_tiles = 24,
+                             .streamed_tiles = 32,
+                             .resident_bytes = 1280 << 10,
+                             .product = 1.04,
+                             .weight_unit = 65,
+                             .input_slab = 180,
+                             .output_block = 550,
+                             .tile_block = 400,
+                             .cycles_per_ns = 4};
+
+// Of Intel's cores with 2 MiB of L2.
+constexpr Profile kWide = {.keeps_wide = true,
+                           .resident_tiles = 24,
+                           .streamed_tiles = 32,
+                           .resident_bytes = 1280 << 10,
+                           .product = 1.08,
+                           .weight_unit = 150,
+                           .input_slab = 200,
+                           .output_block = 580,
+                           .tile_block = 400,
+                           .cycles_per_ns = 2.9};
 
 }  // namespace
 
 #if defined(__x86_64__)
-const Pieces kPiecesAvx512Vnni = {TransformInputAvx512Vnni,
+const Pieces kPiecesAvx512Vnni = {kNarrow, TransformInputAvx512Vnni,
                                   TransformWeightsAvx512Vnni,
                                   MultiplyAvx512Vnni, FinishAvx512Vnni};
-const Pieces kPiecesAvx2 = {TransformInputAvx2, TransformWeightsAvx2,
+const Pieces kPiecesAvx512VnniWide = {kWide, TransformInputAvx512Vnni,
+                                      TransformWeightsAvx512Vnni,
+                                      MultiplyAvx512VnniWide, FinishAvx512Vnni};
+const Pieces kPiecesAvx2 = {kNarrow, TransformInputAvx2, TransformWeightsAvx2,
                             MultiplyAvx2, FinishAvx2};
 #endif
 
@@ -178,6 +226,8 @@ void RunTask(const Pieces& pieces, const ConvCall& call,
 #if defined(__x86_64__)
 const ConvKernel kWinogradAvx512Vnni =
     winograd::MakeKernel<winograd::kPiecesAvx512Vnni>();
+const ConvKernel kWinogradAvx512VnniWide =
+    winograd::MakeKernel<winograd::kPiecesAvx512VnniWide>();
 const ConvKernel kWinogradAvx2 = winograd::MakeKernel<winograd::kPiecesAvx2>();
 #endif
 

@@ -154,6 +154,8 @@ struct Candidate {
 
 const Candidate kCandidates[] = {
     {"avx512vnni", &kWinogradAvx512Vnni, &winograd::kPiecesAvx512Vnni},
+    {"avx512vnni_wide", &kWinogradAvx512VnniWide,
+     &winograd::kPiecesAvx512VnniWide},
     {"avx2", &kWinogradAvx2, &winograd::kPiecesAvx2},
 };
 
@@ -180,7 +182,8 @@ class WinogradTest : public ::testing::TestWithParam<Candidate> {
     const auto output = RunTasks(
         c, packed.as<std::uint8_t>(),
         blocking.tile_tasks * blocking.filter_tasks,
-        winograd::PlanScratch(c.geometry, blocking).total,
+        winograd::PlanScratch(GetParam().pieces->profile, c.geometry, blocking)
+            .total,
         [&](const ConvCall& call, int task, std::byte* scratch) {
           winograd::RunTask(*GetParam().pieces, call, blocking, task, scratch);
         },
