@@ -56,6 +56,7 @@ bool ReproducesKnownAnswer(const KernelTable& table);
 extern const ConvKernel kConvReference;
 extern const ConvKernel kDirectAvx2;
 extern const ConvKernel kDirectAvx512Vnni;
+extern const ConvKernel kDirectAvx512VnniWide;
 extern const ConvKernel kDirectNeon;
 
 }  // namespace tern

@@ -55,11 +55,16 @@ const KernelTable kAvx512Vnni = {
 };
 
 const ConvKernel* const kAvx512VnniWideConv[] = {&kWinogradAvx512VnniWide,
-                                                 &kDirectAvx512Vnni};
+                                                 &kDirectAvx512VnniWide};
 
 const KernelTable kAvx512VnniWide = {
     .name = "avx512vnni_wide",
-    .is_supported = SupportsAvx512Vnni,
+    .is_supported =
+        [] {
+          return SupportsAvx512Vnni() &&
+                 __builtin_cpu_supports("avx512vbmi") != 0 &&
+                 __builtin_cpu_supports("gfni") != 0;
+        },
     .conv = kAvx512VnniWideConv,
     .max_pool = reference::MaxPool,
     .average_pool = reference::AveragePool,

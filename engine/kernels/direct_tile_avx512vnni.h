@@ -1,0 +1,215 @@
+// What the direct kernels with vpdpbusd share: the instructions of their
+// k-loops and the way from a register tile's sums to the output. A leaf header,
+// for the files of this instruction set only; everything in it is local to its
+// includer.
+
+#ifndef TERN_ENGINE_KERNELS_DIRECT_TILE_AVX512VNNI_H_
+#define TERN_ENGINE_KERNELS_DIRECT_TILE_AVX512VNNI_H_
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "engine/kernels/direct.h"
+#include "engine/kernels/epilogue_avx2.h"
+
+// Arrays of registers stay registers only where everything that touches them
+// is inlined early.
+#define TERN_ALWAYS_INLINE inline __attribute__((always_inline))
+
+namespace tern {
+namespace {
+
+enum class TileKind { kSums, kU8, kS16 };
+
+// Where a tile's results go. The common outputs, u8 and s16 without a residual
+// and clamped to the type's own bounds, are made in registers, where packing
+// clamps; the others from sums in memory.
+struct TileOutput {
+  TileKind kind;
+  std::int32_t* sums;  // kSums: [pixels][64], of one tile
+  // Of the tile's filters, padded with zeros to 64.
+  const float* multiplier;
+  const float* bias;
+  __mmask64 filters;
+  std::uint8_t* output;
+  std::size_t pixel_bytes;
+};
+
+// As _mm512_set1_epi32, but where it stands: g++ 12 otherwise hoists the loads
+// of several pixels and runs out of registers for the accumulators.
+TERN_ALWAYS_INLINE __m512i Broadcast(const std::uint8_t* bytes) {
+  __m512i x;
+  asm volatile("vpbroadcastd %1, %0"
+               : "=v"(x)
+               : "m"(*reinterpret_cast<const std::uint8_t(*)[4]>(bytes)));
+  return x;
+}
+
+// As _mm512_dpbusd_epi32, in the order written, for the same reason.
+TERN_ALWAYS_INLINE void MultiplyAdd(__m512i& acc, __m512i x, __m512i w) {
+  asm volatile("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w));
+}
+
+template <int kVectors>
+TERN_ALWAYS_INLINE void RoundTilePixel(const __m512i (&acc)[kVectors],
+                                       const float* multiplier,
+                                       const float* bias, __m512i (&y)[4]) {
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    y[v] = _mm512_cvtps_epi32(_mm512_fmadd_ps(
+        _mm512_cvtepi32_ps(acc[v]), _mm512_load_ps(multiplier + 16 * v),
+        _mm512_load_ps(bias + 16 * v)));
+  }
+#pragma GCC unroll 4
+  for (int v = kVectors; v < 4; ++v) y[v] = _mm512_setzero_si512();
+}
+
+// A masked store costs several times a plain one.
+inline void StoreBytes(std::uint8_t* to, __mmask64 mask, __m512i bytes) {
+  if (mask == ~__mmask64{0}) [[likely]] {
+    _mm512_storeu_si512(to, bytes);
+  } else {
+    _mm512_mask_storeu_epi8(to, mask, bytes);
+  }
+}
+
+inline void StoreWords(std::uint8_t* to, __mmask32 mask, __m512i words) {
+  if (mask == ~__mmask32{0}) [[likely]] {
+    _mm512_storeu_si512(to, words);
+  } else {
+    _mm512_mask_storeu_epi16(to, mask, words);
+  }
+}
+
+// `out` is a copy: stores of bytes may alias anything but locals.
+template <int kPixels, int kVectors>
+TERN_ALWAYS_INLINE void WriteTileU8(const __m512i (&acc)[kPixels][kVectors],
+                                    TileOutput out) {
+  // Packing works within 128-bit lanes; this puts the lanes in order.
+  const __m512i order =
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) {
+    __m512i y[4];
+    RoundTilePixel<kVectors>(acc[m], out.multiplier, out.bias, y);
+    const __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(y[0], y[1]),
+                                              _mm512_packs_epi32(y[2], y[3]));
+    StoreBytes(out.output + out.pixel_bytes * m, out.filters,
+               _mm512_permutexvar_epi32(order, bytes));
+  }
+}
+
+template <int kPixels, int kVectors>
+TERN_ALWAYS_INLINE void WriteTileS16(const __m512i (&acc)[kPixels][kVectors],
+                                     TileOutput out) {
+  const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) {
+    __m512i y[4];
+    RoundTilePixel<kVectors>(acc[m], out.multiplier, out.bias, y);
+    std::uint8_t* output = out.output + out.pixel_bytes * m;
+    StoreWords(output, static_cast<__mmask32>(out.filters),
+               _mm512_permutexvar_epi64(order, _mm512_packs_epi32(y[0], y[1])));
+    if (kVectors <= 2) continue;
+    StoreWords(output + 64, static_cast<__mmask32>(out.filters >> 32),
+               _mm512_permutexvar_epi64(order, _mm512_packs_epi32(y[2], y[3])));
+  }
+}
+
+template <int kPixels, int kVectors>
+TERN_ALWAYS_INLINE void WriteSums(const __m512i (&acc)[kPixels][kVectors],
+                                  std::int32_t* sums) {
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      _mm512_store_si512(sums + 64 * m + 16 * v, acc[m][v]);
+    }
+  }
+}
+
+inline int Smaller(int a, int b) { return a < b ? a : b; }
+
+// Outputs of `pixels` rows of sums, filters [k, k + count).
+void WriteTile(const DirectTask& task, const std::int32_t* sums,
+               std::size_t first, int pixels, int k, int count) {
+  for (int m = 0; m < pixels; ++m) {
+    const std::size_t index = (first + m) * task.g->filters + k;
+    for (int i = 0; i < count; i += 8) {
+      const __m256i acc = _mm256_load_si256(
+          reinterpret_cast<const __m256i*>(sums + 64 * m + i));
+      WriteEight(task.call->epilogue, _mm256_cvtepi32_ps(acc), k + i, index + i,
+                 Smaller(count - i, 8), task.call->output);
+    }
+  }
+}
+
+// Whether no output of the block can leave the range of int32 before it is
+// clamped. Sums are at most 255 for each input.
+bool FitsInt32(const float* multiplier, const float* bias, double depth) {
+  const __m512 largest = _mm512_set1_ps(static_cast<float>(255 * depth));
+  const __m512 limit = _mm512_set1_ps(0x1p30F);
+  __mmask16 fits = 0xFFFF;
+  for (int v = 0; v < kDirectBlockFilters; v += 16) {
+    const __m512 bound =
+        _mm512_fmadd_ps(largest, _mm512_load_ps(multiplier + v),
+                        _mm512_abs_ps(_mm512_load_ps(bias + v)));
+    fits = static_cast<__mmask16>(fits &
+                                  _mm512_cmp_ps_mask(bound, limit, _CMP_LE_OQ));
+  }
+  return fits == 0xFFFF;
+}
+
+TileKind KindOf(const DirectTask& task, const TileOutput& out) {
+  const Epilogue& e = task.call->epilogue;
+  const double depth = 1.0 * task.layout.taps * task.layout.run;
+  if (e.residual != nullptr || !FitsInt32(out.multiplier, out.bias, depth)) {
+    return TileKind::kSums;
+  }
+  if (e.output_type == OutputType::kU8 && e.low == 0 && e.high == 255) {
+    return TileKind::kU8;
+  }
+  if (e.output_type == OutputType::kS16 && e.low == -32768 && e.high == 32767) {
+    return TileKind::kS16;
+  }
+  return TileKind::kSums;
+}
+
+void CopyPadded(const float* from, int count, float* to) {
+  for (int i = 0; i < kDirectBlockFilters; i += 16) {
+    const int left = count - i;
+    const auto mask = static_cast<__mmask16>(left >= 16 ? 0xFFFF
+                                             : left > 0 ? (1 << left) - 1
+                                                        : 0);
+    _mm512_store_ps(to + i, _mm512_maskz_loadu_ps(mask, from + i));
+  }
+}
+
+// Multipliers and biases of a block.
+constexpr std::size_t kFactorBytes = 2 * kDirectBlockFilters * sizeof(float);
+
+// Fills `factors`, kFactorBytes, with the block's multipliers and biases.
+TileOutput OutputOf(const DirectTask& task, int block, void* factors) {
+  const Epilogue& e = task.call->epilogue;
+  const int k = block * kDirectBlockFilters;
+  const int count = Smaller(task.g->filters - k, kDirectBlockFilters);
+  const std::size_t element = e.output_type == OutputType::kU8 ? 1 : 2;
+  auto* multiplier = static_cast<float*>(factors);
+  float* bias = multiplier + kDirectBlockFilters;
+  CopyPadded(e.multiplier + k, count, multiplier);
+  CopyPadded(e.bias + k, count, bias);
+  TileOutput out = {TileKind::kSums,
+                    nullptr,
+                    multiplier,
+                    bias,
+                    ~__mmask64{0} >> (kDirectBlockFilters - count),
+                    nullptr,
+                    task.g->filters * element};
+  out.kind = KindOf(task, out);
+  return out;
+}
+
+}  // namespace
+}  // namespace tern
+
+#endif  // TERN_ENGINE_KERNELS_DIRECT_TILE_AVX512VNNI_H_
