@@ -71,9 +71,12 @@ struct Profile {
   // resident.
   int resident_tiles, streamed_tiles;
   std::size_t resident_bytes;
+  // Channels whose products are summed at once without resident weights, if
+  // there are no more of them.
+  int whole_channels;
   // Measured cycles of the pieces.
   double product;       // a position's 64 filters, a channel
-  double weight_unit;   // 32 filters' pair of channels
+  double weight_unit;   // 32 filters' pair of channels, and widening it
   double input_slab;    // a tile's 32 channels
   double output_block;  // a tile's 64 filters
   double tile_block;    // fixed costs of a tile block

@@ -8,7 +8,6 @@ namespace {
 // A thread that does its share in one piece waits for the other's delays.
 constexpr double kOnePieceRisk = 0.01;
 
-constexpr int kWholeChannels = 256;
 constexpr int kChannelChunk = 128;
 constexpr std::size_t kScratchBytes = 7 << 20;
 
@@ -35,7 +34,7 @@ void CutTask(const Profile& profile, const ConvGeometry& g, int threads,
   b->resident =
       whole <= profile.resident_bytes && tiles > profile.resident_tiles;
   // Summing over all channels at once saves passes over the sums.
-  b->channel_chunk = b->resident || channels <= kWholeChannels
+  b->channel_chunk = b->resident || channels <= profile.whole_channels
                          ? channels
                          : std::min(channels, kChannelChunk);
   int limit = b->resident ? profile.resident_tiles : profile.streamed_tiles;
