@@ -31,8 +31,9 @@ void CutTask(const Profile& profile, const ConvGeometry& g, int threads,
   const int blocks = CeilDiv(FilterBlocks(g), b->filter_tasks);
   const std::size_t whole =
       std::size_t{kPositions} * channels * kFilterBlock * blocks;
-  b->resident =
-      whole <= profile.resident_bytes && tiles > profile.resident_tiles;
+  const std::size_t room = kScratchBytes / threads;
+  b->resident = whole <= std::min(profile.resident_bytes, room / 2) &&
+                tiles > profile.resident_tiles;
   // Summing over all channels at once saves passes over the sums.
   b->channel_chunk = b->resident || channels <= profile.whole_channels
                          ? channels
@@ -41,8 +42,7 @@ void CutTask(const Profile& profile, const ConvGeometry& g, int threads,
   do {
     b->tile_block = CeilDiv(tiles, CeilDiv(tiles, limit));
     limit /= 2;
-  } while (limit >= 6 &&
-           PlanScratch(profile, g, *b).total > kScratchBytes / threads);
+  } while (limit >= 6 && PlanScratch(profile, g, *b).total > room);
 }
 
 // Of one task, on average.
