@@ -74,14 +74,20 @@ struct ConvKernel {
                std::uint8_t* packed);
   // Independent pieces of a call, for this many threads; >= 1.
   int (*tasks)(const ConvGeometry&, int batch, int threads);
-  // Scratch that one task needs, 64-byte aligned.
+  // Scratch that a thread needs for its tasks, 64-byte aligned.
   std::size_t (*scratch_bytes)(const ConvGeometry&, int batch, int threads);
+  // Puts what a thread's tasks of a call share into its scratch, before the
+  // first of them.
+  void (*begin)(const ConvCall&, int threads, std::byte* scratch);
   void (*run)(const ConvCall&, int threads, int task, std::byte* scratch);
   // Predicted nanoseconds of one call on one thread, for choosing between
   // kernels: a model of this kernel relative to the others of its table, not
   // a promise. Deterministic.
   double (*predicted_ns)(const ConvGeometry&, int batch);
 };
+
+// The `begin` of kernels whose tasks share nothing.
+void BeginNothing(const ConvCall&, int threads, std::byte* scratch);
 
 }  // namespace tern
 

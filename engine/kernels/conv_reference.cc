@@ -136,8 +136,10 @@ double PredictedNs(const ConvGeometry& g, int batch) {
 
 }  // namespace
 
-const ConvKernel kConvReference = {"reference",  Applies, FusesMaxPool,
-                                   PackedBytes,  Pack,    Tasks,
-                                   ScratchBytes, Run,     PredictedNs};
+void BeginNothing(const ConvCall&, int, std::byte*) {}
+
+const ConvKernel kConvReference = {
+    "reference", Applies,      FusesMaxPool, PackedBytes, Pack,
+    Tasks,       ScratchBytes, BeginNothing, Run,         PredictedNs};
 
 }  // namespace tern

@@ -315,8 +315,8 @@ void GatherWindowsAvx2(const DirectWindows& windows) {
 }
 
 extern const ConvKernel kDirectAvx2 = {
-    "direct",          DirectApplies, DirectFusesMaxPool,
-    DirectPackedBytes, DirectPack,    DirectTasks,
-    ScratchBytes,      Run,           PredictedNs};
+    "direct",   DirectApplies, DirectFusesMaxPool, DirectPackedBytes,
+    DirectPack, DirectTasks,   ScratchBytes,       BeginNothing,
+    Run,        PredictedNs};
 
 }  // namespace tern

@@ -206,8 +206,8 @@ double PredictedNs(const ConvGeometry& g, int batch) {
 }  // namespace
 
 extern const ConvKernel kDirectAvx512Vnni = {
-    "direct",          DirectApplies, DirectFusesMaxPool,
-    DirectPackedBytes, DirectPack,    DirectTasks,
-    ScratchBytes,      Run,           PredictedNs};
+    "direct",   DirectApplies, DirectFusesMaxPool, DirectPackedBytes,
+    DirectPack, DirectTasks,   ScratchBytes,       BeginNothing,
+    Run,        PredictedNs};
 
 }  // namespace tern

@@ -316,8 +316,8 @@ double PredictedNs(const ConvGeometry& g, int batch) {
 }  // namespace
 
 extern const ConvKernel kDirectNeon = {
-    "direct",          DirectApplies, DirectFusesMaxPool,
-    DirectPackedBytes, DirectPack,    DirectTasks,
-    ScratchBytes,      Run,           PredictedNs};
+    "direct",   DirectApplies, DirectFusesMaxPool, DirectPackedBytes,
+    DirectPack, DirectTasks,   ScratchBytes,       BeginNothing,
+    Run,        PredictedNs};
 
 }  // namespace tern

@@ -277,8 +277,8 @@ double PredictedNs(const ConvGeometry& g, int batch) {
 }  // namespace
 
 extern const ConvKernel kDirectAvx512VnniWide = {
-    "direct",          DirectApplies, DirectFusesMaxPool,
-    DirectPackedBytes, DirectPack,    DirectTasks,
-    ScratchBytes,      Run,           PredictedNs};
+    "direct",   DirectApplies, DirectFusesMaxPool, DirectPackedBytes,
+    DirectPack, DirectTasks,   ScratchBytes,       BeginNothing,
+    Run,        PredictedNs};
 
 }  // namespace tern

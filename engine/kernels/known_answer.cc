@@ -112,6 +112,7 @@ bool Reproduces(const ConvKernel& kernel, const KnownLayer& layer) {
   call.output = output.data();
   const int tasks = kernel.tasks(g, layer.batch, 1);
   AlignedBuffer scratch(kernel.scratch_bytes(g, layer.batch, 1));
+  kernel.begin(call, 1, scratch.data());
   for (int task = 0; task < tasks; ++task) {
     kernel.run(call, 1, task, scratch.data());
   }

@@ -132,10 +132,14 @@ PositionRanges FindRanges(const Tile* tiles, int count) {
   return {{0, count}, find(true, false), find(false, true), find(true, true)};
 }
 
+bool SharesInputs(const Blocking& blocking) {
+  return blocking.tile_tasks == 1 && blocking.tile_block >= blocking.tiles;
+}
+
 ScratchLayout PlanScratch(const Profile& profile, const ConvGeometry& g,
                           const Blocking& blocking) {
   const int slab_channels = RoundUp(g.in_c, kSlab);
-  const int blocks = CeilDiv(FilterBlocks(g), blocking.filter_tasks);
+  const int blocks = FilterBlocks(g);
   const int n = blocking.tile_block;
   ScratchLayout layout{};
   layout.input_row = slab_channels;

@@ -76,7 +76,8 @@ struct Profile {
   int whole_channels;
   // Measured cycles of the pieces.
   double product;       // a position's 64 filters, a channel
-  double weight_unit;   // 32 filters' pair of channels, and widening it
+  double weight_unit;   // 32 filters' pair of channels
+  double widen_unit;    // the same, for a tile block's products
   double input_slab;    // a tile's 32 channels
   double output_block;  // a tile's 64 filters
   double tile_block;    // fixed costs of a tile block
@@ -85,8 +86,8 @@ struct Profile {
 
 // How one call is cut up. `tile_block` tiles are transformed at a time; their
 // products are summed over `channel_chunk` channels at a time (a multiple of
-// 4). Transformed weights of a task's filters stay in scratch for all its tile
-// blocks if `resident`. A task is a range of tiles and of filter blocks.
+// 4). Transformed weights of all filters stay in a thread's scratch for all its
+// tasks if `resident`. A task is a range of tiles and of filter blocks.
 struct Blocking {
   Split rows, cols;
   int tiles = 0;
@@ -96,6 +97,10 @@ struct Blocking {
   int tile_tasks = 1;
   int filter_tasks = 1;
 };
+
+// Whether the inputs are one block, which a thread transforms once for all its
+// tasks.
+bool SharesInputs(const Blocking& blocking);
 
 Blocking ChooseBlocking(const Profile& profile, const ConvGeometry& geometry,
                         int batch, int threads);

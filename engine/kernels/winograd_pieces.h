@@ -47,7 +47,9 @@ struct Pieces {
   void (*finish)(const FinishCall& call, const Tile* tiles, int count);
 };
 
-// One task of a call.
+// What a thread's tasks of a call share, and one of them (conv.h).
+void BeginTasks(const Pieces& pieces, const ConvCall& call,
+                const Blocking& blocking, std::byte* scratch);
 void RunTask(const Pieces& pieces, const ConvCall& call,
              const Blocking& blocking, int task, std::byte* scratch);
 

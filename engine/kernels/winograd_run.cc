@@ -9,11 +9,12 @@ namespace tern {
 namespace winograd {
 namespace {
 
-// One task: a range of tiles by a range of filter blocks.
-class Task {
+// A thread's part in a call: what its tasks share, then tasks, each of them a
+// range of tiles by a range of filter blocks.
+class Worker {
  public:
-  Task(const Pieces& pieces, const ConvCall& call, const Blocking& blocking,
-       int task, std::byte* scratch)
+  Worker(const Pieces& pieces, const ConvCall& call, const Blocking& blocking,
+         std::byte* scratch)
       : pieces_(pieces),
         call_(call),
         g_(*call.geometry),
@@ -21,32 +22,34 @@ class Task {
         layout_(PlanScratch(pieces.profile, g_, blocking)),
         scratch_(scratch),
         groups_((g_.in_c + kChannelGroup - 1) / kChannelGroup),
-        clamps_rounding_(ClampsAfterRounding(call)) {
-    const int blocks = (g_.filters + kFilterBlock - 1) / kFilterBlock;
-    const int filter_task = task % blocking.filter_tasks;
-    const std::int64_t tile_task = task / blocking.filter_tasks;
-    first_block_ = blocks * filter_task / blocking.filter_tasks;
-    end_block_ = blocks * (filter_task + 1) / blocking.filter_tasks;
-    first_tile_ =
-        static_cast<int>(blocking.tiles * tile_task / blocking.tile_tasks);
-    end_tile_ = static_cast<int>(blocking.tiles * (tile_task + 1) /
-                                 blocking.tile_tasks);
-  }
+        blocks_((g_.filters + kFilterBlock - 1) / kFilterBlock),
+        clamps_rounding_(ClampsAfterRounding(call)) {}
 
-  void Run() {
+  void Begin() {
     auto* border = At<std::uint8_t>(layout_.border);
     if (call_.pad_value == nullptr)
       std::memset(border, 0, g_.in_c);
     else
       std::memcpy(border, call_.pad_value, g_.in_c);
-    OrderScales(g_, call_.epilogue, first_block_, end_block_,
-                At<float>(layout_.scales));
+    OrderScales(g_, call_.epilogue, 0, blocks_, At<float>(layout_.scales));
     if (blocking_.resident) {
-      for (int block = first_block_; block < end_block_; ++block)
+      for (int block = 0; block < blocks_; ++block)
         TransformWeights(block, 0, groups_);
     }
-    for (int t = first_tile_; t < end_tile_; t += blocking_.tile_block)
-      RunTiles(t, std::min(blocking_.tile_block, end_tile_ - t));
+    if (SharesInputs(blocking_)) TransformInputs(0, blocking_.tiles);
+  }
+
+  void Run(int task) {
+    const int filter_task = task % blocking_.filter_tasks;
+    const std::int64_t tile_task = task / blocking_.filter_tasks;
+    first_block_ = blocks_ * filter_task / blocking_.filter_tasks;
+    end_block_ = blocks_ * (filter_task + 1) / blocking_.filter_tasks;
+    const auto edge = [this](std::int64_t piece) {
+      return static_cast<int>(blocking_.tiles * piece / blocking_.tile_tasks);
+    };
+    const int end = edge(tile_task + 1);
+    for (int t = edge(tile_task); t < end; t += blocking_.tile_block)
+      RunTiles(t, std::min(blocking_.tile_block, end - t));
   }
 
  private:
@@ -56,7 +59,7 @@ class Task {
   }
 
   std::int8_t* WeightsOf(int block) const {
-    const int slot = blocking_.resident ? block - first_block_ : 0;
+    const int slot = blocking_.resident ? block : 0;
     return At<std::int8_t>(layout_.weights) + slot * layout_.weight_block_bytes;
   }
 
@@ -66,10 +69,9 @@ class Task {
                               WeightsOf(block), layout_.weight_plane);
   }
 
-  void RunTiles(int first, int count) {
+  void TransformInputs(int first, int count) {
     Tile* tiles = At<Tile>(layout_.tiles);
     ListTiles(blocking_, call_.batch, first, first + count, tiles);
-    ranges_ = FindRanges(tiles, count);
     for (int t = 0; t < count; ++t) {
       const std::uint8_t* pixels[kPositions];
       FindPixels(call_, tiles[t], At<std::uint8_t>(layout_.border), pixels);
@@ -78,6 +80,12 @@ class Task {
           At<std::int16_t>(layout_.inputs) + t * layout_.input_row,
           layout_.input_plane);
     }
+  }
+
+  void RunTiles(int first, int count) {
+    if (!SharesInputs(blocking_)) TransformInputs(first, count);
+    const Tile* tiles = At<Tile>(layout_.tiles);
+    ranges_ = FindRanges(tiles, count);
     for (int block = first_block_; block < end_block_; ++block) {
       MultiplyBlock(block);
       FinishBlock(block, tiles, count);
@@ -115,8 +123,8 @@ class Task {
     const int filter = block * kFilterBlock;
     FinishCall finish;
     finish.call = &call_;
-    finish.scales = At<float>(layout_.scales) +
-                    std::ptrdiff_t{2} * kFilterBlock * (block - first_block_);
+    finish.scales =
+        At<float>(layout_.scales) + std::ptrdiff_t{2} * kFilterBlock * block;
     finish.first_filter = filter;
     finish.valid = std::min(kFilterBlock, g_.filters - filter);
     finish.clamps_rounding = clamps_rounding_;
@@ -133,8 +141,11 @@ class Task {
   const ScratchLayout layout_;
   std::byte* const scratch_;
   const int groups_;
+  const int blocks_;
   const bool clamps_rounding_;
-  int first_block_, end_block_, first_tile_, end_tile_;
+  // Of the task.
+  int first_block_ = 0;
+  int end_block_ = 0;
   PositionRanges ranges_{};
 };
 
@@ -149,6 +160,14 @@ std::size_t ScratchBytes(const ConvGeometry& geometry, int batch, int threads) {
   return PlanScratch(kPieces.profile, geometry,
                      ChooseBlocking(kPieces.profile, geometry, batch, threads))
       .total;
+}
+
+template <const Pieces& kPieces>
+void Begin(const ConvCall& call, int threads, std::byte* scratch) {
+  BeginTasks(
+      kPieces, call,
+      ChooseBlocking(kPieces.profile, *call.geometry, call.batch, threads),
+      scratch);
 }
 
 template <const Pieces& kPieces>
@@ -172,6 +191,7 @@ constexpr ConvKernel MakeKernel() {
           Pack,
           Tasks<kPieces>,
           ScratchBytes<kPieces>,
+          Begin<kPieces>,
           Run<kPieces>,
           PredictedNs<kPieces>};
 }
@@ -187,6 +207,7 @@ constexpr Profile kNarrow = {.keeps_wide = false,
                              .whole_channels = 256,
                              .product = 1.04,
                              .weight_unit = 65,
+                             .widen_unit = 0,
                              .input_slab = 180,
                              .output_block = 550,
                              .tile_block = 400,
@@ -199,7 +220,8 @@ constexpr Profile kWide = {.keeps_wide = true,
                            .resident_bytes = 2560 << 10,
                            .whole_channels = 128,
                            .product = 1.1,
-                           .weight_unit = 240,
+                           .weight_unit = 160,
+                           .widen_unit = 80,
                            .input_slab = 220,
                            .output_block = 600,
                            .tile_block = 400,
@@ -218,9 +240,14 @@ const Pieces kPiecesAvx2 = {kNarrow, TransformInputAvx2, TransformWeightsAvx2,
                             MultiplyAvx2, FinishAvx2};
 #endif
 
+void BeginTasks(const Pieces& pieces, const ConvCall& call,
+                const Blocking& blocking, std::byte* scratch) {
+  Worker(pieces, call, blocking, scratch).Begin();
+}
+
 void RunTask(const Pieces& pieces, const ConvCall& call,
              const Blocking& blocking, int task, std::byte* scratch) {
-  Task(pieces, call, blocking, task, scratch).Run();
+  Worker(pieces, call, blocking, scratch).Run(task);
 }
 
 }  // namespace winograd

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <utility>
 #include <vector>
 
@@ -42,10 +43,17 @@ class TernaryProduct : public Op {
     const ConvCall conv = MakeCall(call);
     const int tasks = kernel_.tasks(layer_.geometry, call.batch, threads);
     const std::size_t scratch = TaskScratch(call.batch, threads);
-    call.pool->ParallelForSlots(tasks, [&](std::size_t task, int slot) {
-      kernel_.run(conv, threads, static_cast<int>(task),
-                  call.scratch + scratch * slot);
-    });
+    std::atomic<int> next = 0;
+    call.pool->ParallelForSlots(
+        std::min(threads, tasks), [&](std::size_t, int slot) {
+          std::byte* own = call.scratch + scratch * slot;
+          int task = next.fetch_add(1);
+          if (task >= tasks) return;
+          kernel_.begin(conv, threads, own);
+          for (; task < tasks; task = next.fetch_add(1)) {
+            kernel_.run(conv, threads, task, own);
+          }
+        });
     return absl::OkStatus();
   }
 

@@ -45,6 +45,7 @@ void TernLayer::Run() {
   call.epilogue.bias = bias_.data();
   call.output = output_.data();
   const int tasks = kernel_->tasks(geometry_, batch_, 1);
+  kernel_->begin(call, 1, scratch_.data());
   for (int task = 0; task < tasks; ++task)
     kernel_->run(call, 1, task, scratch_.data());
 }

@@ -258,13 +258,14 @@ GuardedBuffer PackCase(const ConvCase& c, const ConvKernel& kernel,
 }
 
 std::vector<std::uint8_t> RunTasks(const ConvCase& c,
-                                   const std::uint8_t* packed, int tasks,
-                                   std::size_t scratch_bytes,
-                                   const RunTask& run, std::mt19937* random) {
+                                   const std::uint8_t* packed,
+                                   const TaskRunner& runner,
+                                   std::mt19937* random) {
   AlignedBuffer input(c.input.size());
   FillWithNoise(input.data(), c.input.size() + kOverreadBytes, random);
   std::copy(c.input.begin(), c.input.end(), input.as<std::uint8_t>());
-  GuardedBuffer scratch(scratch_bytes, random);
+  GuardedBuffer scratch[2] = {GuardedBuffer(runner.scratch_bytes, random),
+                              GuardedBuffer(runner.scratch_bytes, random)};
   GuardedBuffer output(c.output_bytes(), random);
   ConvCall call;
   call.geometry = &c.geometry;
@@ -277,11 +278,13 @@ std::vector<std::uint8_t> RunTasks(const ConvCase& c,
   call.epilogue.bias = c.bias.data();
   call.epilogue.residual = c.residual.empty() ? nullptr : c.residual.data();
   call.output = output.data();
-  std::vector<int> order(tasks);
+  for (GuardedBuffer& thread : scratch) runner.begin(call, thread.data());
+  std::vector<int> order(runner.tasks);
   std::iota(order.begin(), order.end(), 0);
   std::shuffle(order.begin(), order.end(), *random);
-  for (const int task : order) run(call, task, scratch.data());
-  scratch.ExpectIntact("scratch");
+  for (const int task : order)
+    runner.run(call, task, scratch[(*random)() % 2].data());
+  for (const GuardedBuffer& thread : scratch) thread.ExpectIntact("scratch");
   output.ExpectIntact("output");
   const auto* first = output.as<std::uint8_t>();
   return {first, first + output.size()};
@@ -290,13 +293,16 @@ std::vector<std::uint8_t> RunTasks(const ConvCase& c,
 std::vector<std::uint8_t> RunKernel(const ConvCase& c, const ConvKernel& kernel,
                                     int threads, std::mt19937* random) {
   GuardedBuffer packed = PackCase(c, kernel, random);
-  return RunTasks(
-      c, packed.as<std::uint8_t>(), kernel.tasks(c.geometry, c.batch, threads),
+  const TaskRunner runner = {
+      kernel.tasks(c.geometry, c.batch, threads),
       kernel.scratch_bytes(c.geometry, c.batch, threads),
+      [&](const ConvCall& call, std::byte* scratch) {
+        kernel.begin(call, threads, scratch);
+      },
       [&](const ConvCall& call, int task, std::byte* scratch) {
         kernel.run(call, threads, task, scratch);
-      },
-      random);
+      }};
+  return RunTasks(c, packed.as<std::uint8_t>(), runner, random);
 }
 
 }  // namespace tern

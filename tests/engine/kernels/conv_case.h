@@ -53,9 +53,13 @@ void SetOutput(ConvCase* c, OutputType type, int bits = 8);
 void AddResidual(ConvCase* c, OutputType type, std::mt19937* random);
 void AddPadValue(ConvCase* c, std::mt19937* random);
 
-// Runs one task of a call in `scratch`.
-using RunTask =
-    std::function<void(const ConvCall& call, int task, std::byte* scratch)>;
+// How a call is run: ConvKernel's functions of the same names, for some plan.
+struct TaskRunner {
+  int tasks;
+  std::size_t scratch_bytes;
+  std::function<void(const ConvCall& call, std::byte* scratch)> begin;
+  std::function<void(const ConvCall& call, int task, std::byte* scratch)> run;
+};
 
 // Bytes between guards, 64-byte aligned, noise at first.
 class GuardedBuffer {
@@ -78,12 +82,12 @@ class GuardedBuffer {
 GuardedBuffer PackCase(const ConvCase& c, const ConvKernel& kernel,
                        std::mt19937* random);
 
-// The output's bytes after running `tasks` tasks in random order. What lies
-// past the input's end differs by call.
+// The output's bytes after running all tasks in random order, each in one of
+// two threads' scratch. What lies past the input's end differs by call.
 std::vector<std::uint8_t> RunTasks(const ConvCase& c,
-                                   const std::uint8_t* packed, int tasks,
-                                   std::size_t scratch_bytes,
-                                   const RunTask& run, std::mt19937* random);
+                                   const std::uint8_t* packed,
+                                   const TaskRunner& runner,
+                                   std::mt19937* random);
 
 // The same through a kernel's own plan.
 std::vector<std::uint8_t> RunKernel(const ConvCase& c, const ConvKernel& kernel,

@@ -31,6 +31,7 @@ std::vector<float> Convolve(const ConvGeometry& g, int batch,
   call.epilogue.bias = bias.data();
   call.epilogue.output_type = OutputType::kF32;
   call.output = output.data();
+  kConvReference.begin(call, 1, scratch.data());
   for (int task = 0; task < kConvReference.tasks(g, batch, 1); ++task) {
     kConvReference.run(call, 1, task, scratch.data());
   }

@@ -179,15 +179,18 @@ class WinogradTest : public ::testing::TestWithParam<Candidate> {
     blocking.tiles = c.batch * (blocking.rows.fours + blocking.rows.threes) *
                      (blocking.cols.fours + blocking.cols.threes);
     GuardedBuffer packed = PackCase(c, *GetParam().kernel, &random_);
-    const auto output = RunTasks(
-        c, packed.as<std::uint8_t>(),
+    const winograd::Pieces& pieces = *GetParam().pieces;
+    const TaskRunner runner = {
         blocking.tile_tasks * blocking.filter_tasks,
-        winograd::PlanScratch(GetParam().pieces->profile, c.geometry, blocking)
-            .total,
-        [&](const ConvCall& call, int task, std::byte* scratch) {
-          winograd::RunTask(*GetParam().pieces, call, blocking, task, scratch);
+        winograd::PlanScratch(pieces.profile, c.geometry, blocking).total,
+        [&](const ConvCall& call, std::byte* scratch) {
+          winograd::BeginTasks(pieces, call, blocking, scratch);
         },
-        &random_);
+        [&](const ConvCall& call, int task, std::byte* scratch) {
+          winograd::RunTask(pieces, call, blocking, task, scratch);
+        }};
+    const auto output =
+        RunTasks(c, packed.as<std::uint8_t>(), runner, &random_);
     EXPECT_EQ(output, expected)
         << c.Describe() << ", tiles " << blocking.rows.fours << "+"
         << blocking.rows.threes << " x " << blocking.cols.fours << "+"
