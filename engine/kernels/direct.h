@@ -122,12 +122,14 @@ struct DirectWindows {
 struct DirectMicroKernels {
   // Fills the tap table of the tile of `pixels` pixels from `first` on; returns
   // how many taps it has. Taps that are padding for all pixels are left out
-  // where padding is zero.
+  // unless `all` are asked for.
   int (*fill_taps)(const DirectTask&, const DirectCursor& first, int pixels,
-                   DirectTap* taps);
+                   bool all, DirectTap* taps);
   void (*gather)(const DirectWindows& windows);
   // All tiles of a chunk times one block of 64 filters, to the output.
   void (*run_block)(const DirectTask&, const DirectChunk&, int block);
+  // Whether it needs all taps of a chunk's first tile.
+  bool first_has_all_taps;
 };
 
 void RunDirect(const ConvCall& call, const DirectLayout& layout, int task,
@@ -142,9 +144,9 @@ void AdvanceDirect(const ConvGeometry& g, int pixels, DirectCursor& cursor);
 
 // fill_taps for any instruction set; for AVX-512.
 int FillDirectTaps(const DirectTask& task, const DirectCursor& first,
-                   int pixels, DirectTap* taps);
+                   int pixels, bool all, DirectTap* taps);
 int FillDirectTapsAvx512Vnni(const DirectTask& task, const DirectCursor& first,
-                             int pixels, DirectTap* taps);
+                             int pixels, bool all, DirectTap* taps);
 
 // Gathers the windows of `pixels` output pixels from `first` on.
 void GatherDirect(const DirectTask& task, const DirectMicroKernels& kernels,

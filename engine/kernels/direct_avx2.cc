@@ -257,7 +257,7 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
 }
 
 constexpr DirectMicroKernels kMicroKernels = {FillDirectTaps, GatherWindowsAvx2,
-                                              RunBlock};
+                                              RunBlock, false};
 
 DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
   const DirectLayout layout = MakeDirectLayout(g, 1, 1);

@@ -173,7 +173,7 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
 }
 
 constexpr DirectMicroKernels kMicroKernels = {
-    FillDirectTapsAvx512Vnni, GatherWindowsAvx512Vnni, RunBlock};
+    FillDirectTapsAvx512Vnni, GatherWindowsAvx512Vnni, RunBlock, false};
 
 DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
   return MakeDirectLayout(g, batch, threads, kFactorBytes);

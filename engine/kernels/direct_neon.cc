@@ -283,7 +283,7 @@ void GatherWindows(const DirectWindows& windows) {
 }
 
 constexpr DirectMicroKernels kMicroKernels = {FillDirectTaps, GatherWindows,
-                                              RunBlock};
+                                              RunBlock, false};
 
 DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
   const DirectLayout layout = MakeDirectLayout(g, 1, 1);

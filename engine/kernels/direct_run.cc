@@ -80,7 +80,10 @@ void FillChunk(const DirectTask& task, const DirectMicroKernels& kernels,
   DirectTile* tile = chunk.tile;
   for (int p = chunk.first; p < chunk.end;) {
     const int pixels = TilePixels(chunk.end - p);
-    *tile++ = {taps, kernels.fill_taps(task, cursor, pixels, taps), pixels};
+    const bool all = task.call->pad_value != nullptr ||
+                     (kernels.first_has_all_taps && tile == chunk.tile);
+    *tile++ = {taps, kernels.fill_taps(task, cursor, pixels, all, taps),
+               pixels};
     AdvanceDirect(*task.g, pixels, cursor);
     taps += layout.taps;
     p += pixels;

@@ -108,7 +108,7 @@ void GatherDirect(const DirectTask& task, const DirectMicroKernels& kernels,
 }
 
 int FillDirectTaps(const DirectTask& task, const DirectCursor& first,
-                   int pixels, DirectTap* taps) {
+                   int pixels, bool all, DirectTap* taps) {
   const ConvGeometry& g = *task.g;
   Corner corner[kDirectTilePixels];
   DirectCursor at = first;
@@ -122,7 +122,7 @@ int FillDirectTaps(const DirectTask& task, const DirectCursor& first,
     for (int kx = 0; kx < g.kernel_w; ++kx, ++tap) {
       const std::ptrdiff_t offset =
           ky * task.row_bytes + std::ptrdiff_t{1} * kx * g.in_c;
-      bool any = task.call->pad_value != nullptr;
+      bool any = all;
       for (int m = 0; m < pixels; ++m) {
         const bool inside = Inside(corner[m].y + ky, g.in_h) &&
                             Inside(corner[m].x + kx, g.in_w);

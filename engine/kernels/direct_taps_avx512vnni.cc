@@ -129,7 +129,7 @@ void GatherWindowsAvx512Vnni(const DirectWindows& windows) {
 }
 
 int FillDirectTapsAvx512Vnni(const DirectTask& task, const DirectCursor& first,
-                             int pixels, DirectTap* taps) {
+                             int pixels, bool all, DirectTap* taps) {
   const ConvGeometry& g = *task.g;
   const Corners corners = CornersOf(task, first, pixels);
   if (!task.layout.padded) {
@@ -137,7 +137,6 @@ int FillDirectTapsAvx512Vnni(const DirectTask& task, const DirectCursor& first,
     return task.layout.taps;
   }
   const auto lanes = static_cast<__mmask8>((1 << pixels) - 1);
-  const bool keep_all = task.call->pad_value != nullptr;
   const __m512i pad =
       _mm512_set1_epi64(reinterpret_cast<std::intptr_t>(task.pad));
   int count = 0;
@@ -146,7 +145,7 @@ int FillDirectTapsAvx512Vnni(const DirectTask& task, const DirectCursor& first,
     const __mmask8 row = Inside(corners.y, ky, g.in_h) & lanes;
     for (int kx = 0; kx < g.kernel_w; ++kx, ++tap) {
       const __mmask8 inside = Inside(corners.x, kx, g.in_w) & row;
-      if (inside == 0 && !keep_all) continue;
+      if (inside == 0 && !all) continue;
       const __m512i address = _mm512_add_epi64(
           corners.address, _mm512_set1_epi64(ky * task.row_bytes +
                                              std::int64_t{1} * kx * g.in_c));

@@ -1,9 +1,9 @@
-// Direct convolution with vpdpbusd (direct.h has the layout) where the
-// processor unpacks weights no faster than it multiplies: they are unpacked to
-// bytes once for all tiles of a chunk. Register tile: 6 pixels x 64 filters, 24
-// accumulators.
+// Direct convolution with vpdpbusd (direct.h has the layout) for processors
+// that unpack weights no faster than they multiply. A chunk's first tile
+// unpacks them and leaves them behind as bytes for the other tiles. Register
+// tile: 6 pixels x 64 filters, 24 accumulators.
 //
-// The k-loop is cut into parts of a few groups of each tap, whose weights stay
+// The k-loop is cut into parts of some groups of each tap, whose weights stay
 // in the first-level cache; from part to part sums wait in memory.
 
 #include <immintrin.h>
@@ -14,137 +14,222 @@
 namespace tern {
 namespace {
 
-// Unpacked weights of a part, where one group of each tap is less.
-constexpr int kPartBytes = 24 << 10;
 constexpr int kVectorBytes = 64;
-constexpr int kGroupBytes = 4 * 4 * kVectorBytes;  // of 64 filters
+// Unpacked weights of a part, where one group of each tap is not more.
+constexpr int kPartBytes = 24 << 10;
+// How far ahead codes are asked for. The processor alone does not: between two
+// parts it sees none.
+constexpr int kCodesAhead = 2 << 10;
 constexpr int kTileSums = kDirectTilePixels * kDirectBlockFilters;
 
-// Groups of a part, and how many parts there are.
-struct Cut {
-  int groups, parts;
-};
-
-Cut CutOf(const DirectLayout& layout) {
-  const int most = kPartBytes / kGroupBytes / layout.taps;
-  const int parts =
-      most > 1 ? (layout.groups + most - 1) / most : layout.groups;
-  return {(layout.groups + parts - 1) / parts, parts};
+// Sets of accumulators that steps take in turn, so that there are enough sums
+// to hide a multiplication's latency.
+constexpr int Sets(int pixels, int vectors) {
+  return pixels * vectors <= 4 ? 4 : pixels * vectors <= 9 ? 2 : 1;
 }
 
-// A part of the k-loop.
+// A part of the k-loop. Strides are in bytes, from one tap or group to the
+// next.
 struct Part {
   std::ptrdiff_t offset;  // in a run
-  int steps;
-  const std::uint8_t* weights;  // [tap][step][vector][64 bytes]
-  std::size_t tap_bytes;
+  int groups, steps;
+  const std::uint8_t* codes;
+  std::size_t codes_tap;
+  std::uint8_t* weights;  // [tap][group][4 steps][vector][64 bytes]
+  std::size_t weights_tap, weights_group;
   bool first, last;
 };
 
-// A matrix for vgf2p8affineqb that turns the code in bits 2 step, 2 step + 1
-// of a byte into a weight: all bits are the code's upper one, but the lowest is
-// the sum of both.
-constexpr long long DecodeMatrix(int step) {
-  return (0x0302020202020202LL) << (2 * step);
+// A matrix for vgf2p8affineqb that makes a weight of the code in bits 2 step,
+// 2 step + 1 of a byte: each bit is the code's upper one, but the lowest is the
+// sum of both.
+constexpr std::uint64_t Matrix(int step) {
+  return std::uint64_t{0x0302020202020202} << (2 * step);
 }
 
-// One vector of codes to four steps, `stride` apart. Permuting and the products
-// of matrices have a port each.
-TERN_ALWAYS_INLINE void UnpackVector(const std::uint8_t* codes,
-                                     std::size_t stride, std::uint8_t* to) {
-  const __m512i first = _mm512_set1_epi32(0x00FF0100);
-  const __m512i second =
-      _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x01010101, -1, 0));
-  const __m512i p = _mm512_load_si512(codes);
-  _mm512_store_si512(to, _mm512_permutexvar_epi8(p, first));
-  _mm512_store_si512(to + stride, _mm512_permutexvar_epi8(p, second));
-  _mm512_store_si512(
-      to + 2 * stride,
-      _mm512_gf2p8affine_epi64_epi8(p, _mm512_set1_epi64(DecodeMatrix(2)), 0));
-  _mm512_store_si512(
-      to + 3 * stride,
-      _mm512_gf2p8affine_epi64_epi8(p, _mm512_set1_epi64(DecodeMatrix(3)), 0));
-}
-
-// `groups` groups of each tap; `codes` are the first ones.
-void UnpackPart(const DirectLayout& layout, const std::uint8_t* codes,
-                int groups, int vectors, std::uint8_t* to) {
-  const std::size_t bytes = std::size_t{kVectorBytes} * vectors;
-  for (int tap = 0; tap < layout.taps; ++tap) {
-    const std::uint8_t* from = codes;
-    for (int g = 0; g < groups; ++g) {
-      for (int v = 0; v < vectors; ++v) {
-        UnpackVector(from, bytes, to + kVectorBytes * v);
-        from += kVectorBytes;
-      }
-      to += 4 * bytes;
-    }
-    codes += bytes * layout.groups;
+// One of the four steps in a vector of codes. Permuting looks at the low 6 bits
+// alone; it and the products of matrices have a port each.
+TERN_ALWAYS_INLINE __m512i Unpack(__m512i codes, int step) {
+#define TERN_FOUR(...) __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__
+  alignas(64) static constexpr std::uint32_t kTables[2][16] = {
+      {TERN_FOUR(0x00FF0100, 0x00FF0100, 0x00FF0100, 0x00FF0100)},
+      {TERN_FOUR(0, 0x01010101, 0xFFFFFFFF, 0)}};
+#undef TERN_FOUR
+  static constexpr std::uint64_t kMatrices[2] = {Matrix(2), Matrix(3)};
+  __m512i w;
+  if (step < 2) {
+    asm volatile("vpermb %2, %1, %0"
+                 : "=v"(w)
+                 : "v"(codes), "m"(kTables[step]));
+  } else {
+    asm volatile("vgf2p8affineqb $0, %2%{1to8%}, %1, %0"
+                 : "=v"(w)
+                 : "v"(codes), "m"(kMatrices[step - 2]));
   }
+  return w;
 }
 
 template <int kPixels, int kVectors>
-TERN_ALWAYS_INLINE void AddTap(__m512i (&acc)[kPixels][kVectors],
+TERN_ALWAYS_INLINE void Step(__m512i (&acc)[kPixels][kVectors],
+                             const std::uint8_t* const (&pixel)[kPixels],
+                             std::ptrdiff_t offset,
+                             const __m512i (&w)[kVectors]) {
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) {
+    const __m512i x = Broadcast(pixel[m] + offset);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) MultiplyAdd(acc[m][v], x, w[v]);
+  }
+}
+
+template <int kVectors>
+TERN_ALWAYS_INLINE void LoadWeights(const std::uint8_t* from,
+                                    __m512i (&w)[kVectors]) {
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    w[v] = _mm512_load_si512(from + kVectorBytes * v);
+  }
+}
+
+// Where a tap's runs are; those of the tap after the next come into the cache.
+template <int kPixels>
+TERN_ALWAYS_INLINE void LoadRuns(const DirectTap& tap, std::ptrdiff_t offset,
+                                 const std::uint8_t* (&pixel)[kPixels]) {
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) {
+    __builtin_prefetch((&tap)[kDirectTapsAhead].pixel[m] + offset);
+  }
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) pixel[m] = tap.pixel[m];
+}
+
+// What one tap adds.
+template <int kSets, int kPixels, int kVectors>
+TERN_ALWAYS_INLINE void AddTap(__m512i (&acc)[kSets][kPixels][kVectors],
                                const DirectTap& tap, const Part& part) {
   const std::uint8_t* pixel[kPixels];
-#pragma GCC unroll 6
-  for (int m = 0; m < kPixels; ++m) pixel[m] = tap.pixel[m] + part.offset;
-  const std::uint8_t* weights = part.weights + tap.tap * part.tap_bytes;
-  std::ptrdiff_t offset = 0;
-  for (int i = part.steps; i > 0; --i) {
-    __m512i w[kVectors];
+  LoadRuns<kPixels>(tap, part.offset, pixel);
+  const std::uint8_t* weights = part.weights + tap.tap * part.weights_tap;
+  std::ptrdiff_t offset = part.offset;
+  __m512i w[kVectors];
+  for (int i = part.steps / kSets; i > 0; --i) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      w[v] = _mm512_load_si512(weights + kVectorBytes * v);
+    for (int set = 0; set < kSets; ++set) {
+      LoadWeights<kVectors>(weights + kVectorBytes * kVectors * set, w);
+      Step<kPixels, kVectors>(acc[set], pixel, offset + 4 * set, w);
     }
-#pragma GCC unroll 6
-    for (int m = 0; m < kPixels; ++m) {
-      const __m512i x = Broadcast(pixel[m] + offset);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) MultiplyAdd(acc[m][v], x, w[v]);
-    }
+    weights += kVectorBytes * kVectors * kSets;
+    offset += 4 * kSets;
+  }
+  for (int i = part.steps % kSets; i > 0; --i) {
+    LoadWeights<kVectors>(weights, w);
+    Step<kPixels, kVectors>(acc[0], pixel, offset, w);
     weights += kVectorBytes * kVectors;
     offset += 4;
   }
 }
 
-template <int kPixels, int kVectors>
-TERN_ALWAYS_INLINE void ReadSums(const std::int32_t* sums,
-                                 __m512i (&acc)[kPixels][kVectors]) {
+// The same, and unpacks the tap's weights for the other tiles.
+template <int kSets, int kPixels, int kVectors>
+TERN_ALWAYS_INLINE void UnpackTap(__m512i (&acc)[kSets][kPixels][kVectors],
+                                  const DirectTap& tap, const Part& part) {
+  const std::uint8_t* pixel[kPixels];
+  LoadRuns<kPixels>(tap, part.offset, pixel);
+  const std::uint8_t* codes = part.codes + tap.tap * part.codes_tap;
+  std::uint8_t* weights = part.weights + tap.tap * part.weights_tap;
+  const std::size_t weights_group = part.weights_group;
+  std::ptrdiff_t offset = part.offset;
+  for (int i = part.groups; i > 0; --i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      __builtin_prefetch(codes + kVectorBytes * v + kCodesAhead);
+    }
+#pragma GCC unroll 4
+    for (int step = 0; step < 4; ++step) {
+      __m512i w[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        w[v] = Unpack(_mm512_load_si512(codes + kVectorBytes * v), step);
+        _mm512_store_si512(weights + kVectorBytes * (kVectors * step + v),
+                           w[v]);
+      }
+      // Codes are loaded anew for each step: there are no registers for them.
+      asm("" : "+r"(codes));
+      Step<kPixels, kVectors>(acc[step % kSets], pixel, offset + 4 * step, w);
+    }
+    codes += kVectorBytes * kVectors;
+    weights += weights_group;
+    offset += 16;
+  }
+}
+
+template <int kSets, int kPixels, int kVectors>
+TERN_ALWAYS_INLINE void StartSums(const Part& part, const std::int32_t* sums,
+                                  __m512i (&acc)[kSets][kPixels][kVectors]) {
 #pragma GCC unroll 6
   for (int m = 0; m < kPixels; ++m) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      acc[m][v] = sums == nullptr ? _mm512_setzero_si512()
-                                  : _mm512_load_si512(sums + 64 * m + 16 * v);
+#pragma GCC unroll 4
+      for (int set = 0; set < kSets; ++set) {
+        acc[set][m][v] = _mm512_setzero_si512();
+      }
+    }
+  }
+  if (part.first) return;
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      acc[0][m][v] = _mm512_load_si512(sums + 64 * m + 16 * v);
     }
   }
 }
 
-// `tiles` tiles of kPixels pixels, whose outputs follow each other.
+template <int kSets, int kPixels, int kVectors>
+TERN_ALWAYS_INLINE void JoinSets(__m512i (&acc)[kSets][kPixels][kVectors]) {
+#pragma GCC unroll 6
+  for (int m = 0; m < kPixels; ++m) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 4
+      for (int set = 1; set < kSets; ++set) {
+        acc[0][m][v] = _mm512_add_epi32(acc[0][m][v], acc[set][m][v]);
+      }
+    }
+  }
+}
+
+// `tiles` tiles of kPixels pixels, whose outputs follow each other. The first
+// one unpacks where asked to.
 template <int kPixels, int kVectors>
 __attribute__((noinline)) void MultiplyTiles(const DirectTile* tile, int tiles,
-                                             const Part& part, TileOutput out) {
+                                             Part part, bool unpack,
+                                             TileOutput out) {
+  constexpr int kSets = Sets(kPixels, kVectors);
   for (; tiles > 0; --tiles, ++tile) {
-    __m512i acc[kPixels][kVectors];
-    if (part.first) {
-      ReadSums<kPixels, kVectors>(nullptr, acc);
-    } else {
-      ReadSums<kPixels, kVectors>(out.sums, acc);
+    __m512i acc[kSets][kPixels][kVectors];
+    StartSums<kSets, kPixels, kVectors>(part, out.sums, acc);
+    const DirectTap* tap = tile->taps;
+    const DirectTap* const end = tap + tile->count;
+    for (; tap != end; ++tap) {
+      if (unpack) {
+        UnpackTap<kSets, kPixels, kVectors>(acc, *tap, part);
+      } else {
+        AddTap<kSets, kPixels, kVectors>(acc, *tap, part);
+      }
     }
-    const DirectTap* const end = tile->taps + tile->count;
-    for (const DirectTap* tap = tile->taps; tap != end; ++tap) {
-      AddTap<kPixels, kVectors>(acc, *tap, part);
-    }
+    unpack = false;
+    JoinSets<kSets, kPixels, kVectors>(acc);
     switch (part.last ? out.kind : TileKind::kSums) {
       case TileKind::kSums:
-        WriteSums<kPixels, kVectors>(acc, out.sums);
+        WriteSums<kPixels, kVectors>(acc[0], out.sums);
         break;
       case TileKind::kU8:
-        WriteTileU8<kPixels, kVectors>(acc, out);
+        WriteTileU8<kPixels, kVectors>(acc[0], out);
         break;
       case TileKind::kS16:
-        WriteTileS16<kPixels, kVectors>(acc, out);
+        WriteTileS16<kPixels, kVectors>(acc[0], out);
         break;
     }
     out.sums += kTileSums;
@@ -152,7 +237,7 @@ __attribute__((noinline)) void MultiplyTiles(const DirectTile* tile, int tiles,
   }
 }
 
-using MultiplyFunction = void (*)(const DirectTile*, int, const Part&,
+using MultiplyFunction = void (*)(const DirectTile*, int, Part, bool,
                                   TileOutput);
 
 template <int kPixels>
@@ -192,7 +277,7 @@ void RunPart(const DirectChunk& chunk, int vectors, const Part& part,
   int pixel = chunk.first;
   for (const DirectTile* tile = chunk.tile; pixel < chunk.end;) {
     const int tiles = SameSizeTiles(chunk, tile, pixel);
-    Choose(tile->pixels, vectors)(tile, tiles, part, out);
+    Choose(tile->pixels, vectors)(tile, tiles, part, tile == chunk.tile, out);
     out.sums += kTileSums * tiles;
     const int pixels = tiles * tile->pixels;
     out.output += out.pixel_bytes * pixels;
@@ -201,36 +286,51 @@ void RunPart(const DirectChunk& chunk, int vectors, const Part& part,
   }
 }
 
-// Scratch in a task's own part of it.
-constexpr std::size_t SumsBytes(int tiles) {
-  return sizeof(std::int32_t) * kTileSums * static_cast<std::size_t>(tiles);
+// Sums of all tiles of a chunk, in the scratch behind the factors; the weights
+// follow.
+constexpr std::size_t SumsBytes(const DirectLayout& layout) {
+  return sizeof(std::int32_t) * kTileSums *
+         static_cast<std::size_t>(layout.chunk_tiles);
+}
+
+// Groups of a part. Weights that one tile alone needs are not kept.
+int PartGroups(const DirectLayout& layout, int vectors, bool keep) {
+  if (!keep) return layout.groups;
+  const int most = kPartBytes / (4 * kVectorBytes * vectors * layout.taps);
+  if (most <= 1) return 1;
+  const int parts = (layout.groups + most - 1) / most;
+  return (layout.groups + parts - 1) / parts;
+}
+
+// All parts of the k-loop; sums or outputs of the chunk.
+void Multiply(const DirectTask& task, const DirectChunk& chunk, int block,
+              int vectors, const TileOutput& out) {
+  const DirectLayout& layout = task.layout;
+  const bool keep = chunk.end - chunk.first > kDirectTilePixels;
+  const int most = PartGroups(layout, vectors, keep);
+  const std::size_t group = std::size_t{kVectorBytes} * vectors;
+  const std::uint8_t* codes = task.call->packed + layout.block_bytes * block;
+  std::uint8_t* weights = task.unpacked + kFactorBytes + SumsBytes(layout);
+  for (int from = 0; from < layout.groups; from += most) {
+    const int groups = Smaller(most, layout.groups - from);
+    RunPart(chunk, vectors,
+            {16 * from, groups, Smaller(4 * groups, layout.steps - 4 * from),
+             codes + group * from, group * layout.groups, weights,
+             keep ? 4 * group * groups : 0, keep ? 4 * group : 0, from == 0,
+             from + groups == layout.groups},
+            out);
+  }
 }
 
 void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
-  const DirectLayout& layout = task.layout;
   const int filters = task.g->filters;
   const int k = block * kDirectBlockFilters;
   const int count = Smaller(filters - k, kDirectBlockFilters);
-  const int vectors = (count + 15) / 16;
   TileOutput out = OutputOf(task, block, task.unpacked);
   out.sums = reinterpret_cast<std::int32_t*>(task.unpacked + kFactorBytes);
-  std::uint8_t* weights =
-      task.unpacked + kFactorBytes + SumsBytes(layout.chunk_tiles);
-  if (out.kind != TileKind::kSums) {
-    out.output = static_cast<std::uint8_t*>(task.call->output) +
-                 chunk.first * out.pixel_bytes + out.pixel_bytes / filters * k;
-  }
-  const Cut cut = CutOf(layout);
-  const std::size_t group_bytes = std::size_t{kVectorBytes} * vectors;
-  const std::uint8_t* codes = task.call->packed + layout.block_bytes * block;
-  for (int from = 0; from < layout.groups; from += cut.groups) {
-    const int groups = Smaller(cut.groups, layout.groups - from);
-    UnpackPart(layout, codes + group_bytes * from, groups, vectors, weights);
-    const Part part = {16 * from, Smaller(4 * groups, layout.steps - 4 * from),
-                       weights,   4 * group_bytes * groups,
-                       from == 0, from + groups == layout.groups};
-    RunPart(chunk, vectors, part, out);
-  }
+  out.output = static_cast<std::uint8_t*>(task.call->output) +
+               chunk.first * out.pixel_bytes + out.pixel_bytes / filters * k;
+  Multiply(task, chunk, block, (count + 15) / 16, out);
   if (out.kind != TileKind::kSums) return;
   int pixel = chunk.first;
   for (const DirectTile* tile = chunk.tile; pixel < chunk.end; ++tile) {
@@ -241,14 +341,15 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
 }
 
 constexpr DirectMicroKernels kMicroKernels = {
-    FillDirectTapsAvx512Vnni, GatherWindowsAvx512Vnni, RunBlock};
+    FillDirectTapsAvx512Vnni, GatherWindowsAvx512Vnni, RunBlock, true};
 
 DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
   const DirectLayout layout = MakeDirectLayout(g, batch, threads);
+  const int group = 4 * kVectorBytes * 4 * layout.taps;
   return MakeDirectLayout(
       g, batch, threads,
-      kFactorBytes + SumsBytes(layout.chunk_tiles) +
-          std::size_t{kGroupBytes} * layout.taps * CutOf(layout).groups);
+      kFactorBytes + SumsBytes(layout) +
+          static_cast<std::size_t>(group > kPartBytes ? group : kPartBytes));
 }
 
 std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
