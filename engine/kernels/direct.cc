@@ -38,7 +38,8 @@ void SetPieces(const ConvGeometry& g, int batch, int threads,
   }
 }
 
-void SetScratch(std::size_t unpacked_bytes, DirectLayout& layout) {
+void SetScratch(std::size_t (*task_bytes)(const DirectLayout&),
+                DirectLayout& layout) {
   const std::size_t taps = layout.taps * sizeof(DirectTap);
   std::size_t tiles = kTapTableBytes / taps;
   if (layout.gathers) {
@@ -51,10 +52,12 @@ void SetScratch(std::size_t unpacked_bytes, DirectLayout& layout) {
       taps * layout.chunk_tiles + kDirectTapsAhead * sizeof(DirectTap);
   layout.tile_offset =
       layout.pad_offset + RoundUp64(layout.run) + kOverreadBytes;
-  layout.unpacked_offset = layout.tile_offset + kDirectTilePixels *
-                                                    kDirectBlockFilters *
-                                                    sizeof(std::int32_t);
-  layout.gathered_offset = layout.unpacked_offset + RoundUp64(unpacked_bytes);
+  layout.own_offset = layout.tile_offset + kDirectTilePixels *
+                                               kDirectBlockFilters *
+                                               sizeof(std::int32_t);
+  layout.gathered_offset =
+      layout.own_offset +
+      (task_bytes == nullptr ? 0 : RoundUp64(task_bytes(layout)));
   layout.scratch_bytes = layout.gathered_offset;
   if (layout.gathers) {
     layout.scratch_bytes +=
@@ -66,7 +69,7 @@ void SetScratch(std::size_t unpacked_bytes, DirectLayout& layout) {
 }  // namespace
 
 DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads,
-                              std::size_t unpacked_bytes) {
+                              std::size_t (*task_bytes)(const DirectLayout&)) {
   DirectLayout layout;
   layout.gathers = Gathers(g);
   layout.padded = HasPadding(g);
@@ -77,7 +80,7 @@ DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads,
   layout.blocks = (g.filters + kDirectBlockFilters - 1) / kDirectBlockFilters;
   layout.block_bytes = std::size_t{1} * layout.taps * layout.groups * 4 * 64;
   SetPieces(g, batch, threads, layout);
-  SetScratch(unpacked_bytes, layout);
+  SetScratch(task_bytes, layout);
   return layout;
 }
 

@@ -54,14 +54,15 @@ struct DirectLayout {
   // Offsets into a task's scratch. The tap tables come first.
   std::size_t pad_offset = 0;
   std::size_t tile_offset = 0;
-  std::size_t unpacked_offset = 0;
+  std::size_t own_offset = 0;
   std::size_t gathered_offset = 0;
   std::size_t scratch_bytes = 0;
 };
 
-// `unpacked_bytes`: scratch for weights in the micro-kernel's own form.
-DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads,
-                              std::size_t unpacked_bytes = 0);
+// `task_bytes`: the scratch of a task that its micro-kernels use as they like.
+DirectLayout MakeDirectLayout(
+    const ConvGeometry& g, int batch, int threads,
+    std::size_t (*task_bytes)(const DirectLayout&) = nullptr);
 
 // One tap of one register tile: where its pixels' runs begin.
 struct alignas(64) DirectTap {
@@ -94,7 +95,7 @@ struct DirectTask {
   DirectTap* taps;
   std::uint8_t* pad;       // a run of padding
   std::int32_t* sums;      // of one tile
-  std::uint8_t* unpacked;  // weights
+  std::uint8_t* own;       // of the micro-kernels: unpacked weights and more
   std::uint8_t* gathered;  // runs of a chunk's pixels
 };
 
@@ -128,12 +129,16 @@ struct DirectMicroKernels {
   void (*gather)(const DirectWindows& windows);
   // All tiles of a chunk times one block of 64 filters, to the output.
   void (*run_block)(const DirectTask&, const DirectChunk&, int block);
+  // Its own scratch, DirectTask::own; of the layout, all is known but offsets.
+  std::size_t (*task_bytes)(const DirectLayout&);
   // Whether it needs all taps of a chunk's first tile.
   bool first_has_all_taps;
 };
 
-void RunDirect(const ConvCall& call, const DirectLayout& layout, int task,
-               std::byte* scratch, const DirectMicroKernels& kernels);
+std::size_t DirectScratchBytes(const ConvGeometry& g, int batch, int threads,
+                               const DirectMicroKernels& kernels);
+void RunDirect(const ConvCall& call, int threads, int task, std::byte* scratch,
+               const DirectMicroKernels& kernels);
 
 // How many tiles from this one on, whose first pixel is `pixel`, have as many
 // pixels as it.

@@ -236,7 +236,7 @@ void RunVector(const DirectTask& task, const DirectChunk& chunk, int k) {
       out.output = static_cast<std::uint8_t*>(task.call->output) +
                    static_cast<std::size_t>(pixel) * filters + k;
     }
-    Choose(tile->pixels)(tile, tiles, task.layout.steps, task.unpacked, out,
+    Choose(tile->pixels)(tile, tiles, task.layout.steps, task.own, out,
                          task.sums);
     if (!bytes) WriteTile(task, pixel, tile->pixels, k, count);
     pixel += tiles * tile->pixels;
@@ -251,28 +251,24 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const int vectors = (filters + kVectorFilters - 1) / kVectorFilters;
   const std::uint8_t* codes = task.call->packed + layout.block_bytes * block;
   for (int v = 0; v < vectors; ++v) {
-    UnpackVector(layout, codes, vectors, v, task.unpacked);
+    UnpackVector(layout, codes, vectors, v, task.own);
     RunVector(task, chunk, block * kDirectBlockFilters + kVectorFilters * v);
   }
 }
 
-constexpr DirectMicroKernels kMicroKernels = {FillDirectTaps, GatherWindowsAvx2,
-                                              RunBlock, false};
-
-DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
-  const DirectLayout layout = MakeDirectLayout(g, 1, 1);
-  return MakeDirectLayout(
-      g, batch, threads,
-      std::size_t{4 * kStepBytes} * layout.taps * layout.groups);
+std::size_t TaskBytes(const DirectLayout& layout) {
+  return std::size_t{4 * kStepBytes} * layout.taps * layout.groups;
 }
 
+constexpr DirectMicroKernels kMicroKernels = {FillDirectTaps, GatherWindowsAvx2,
+                                              RunBlock, TaskBytes, false};
+
 std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
-  return LayoutOf(g, batch, threads).scratch_bytes;
+  return DirectScratchBytes(g, batch, threads, kMicroKernels);
 }
 
 void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
-  RunDirect(call, LayoutOf(*call.geometry, call.batch, threads), task, scratch,
-            kMicroKernels);
+  RunDirect(call, threads, task, scratch, kMicroKernels);
 }
 
 // Two vpmaddubsw a cycle, unpacking for each chunk, and the epilogue; fitted

@@ -155,7 +155,7 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const int vectors = (count + 15) / 16;
   const std::uint8_t* weights =
       task.call->packed + task.layout.block_bytes * block;
-  TileOutput out = OutputOf(task, block, task.unpacked);
+  TileOutput out = OutputOf(task, block, task.own);
   out.sums = task.sums;
   const bool sums = out.kind == TileKind::kSums;
   const std::size_t element = out.pixel_bytes / filters;
@@ -172,20 +172,18 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   }
 }
 
-constexpr DirectMicroKernels kMicroKernels = {
-    FillDirectTapsAvx512Vnni, GatherWindowsAvx512Vnni, RunBlock, false};
+std::size_t TaskBytes(const DirectLayout&) { return kFactorBytes; }
 
-DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
-  return MakeDirectLayout(g, batch, threads, kFactorBytes);
-}
+constexpr DirectMicroKernels kMicroKernels = {FillDirectTapsAvx512Vnni,
+                                              GatherWindowsAvx512Vnni, RunBlock,
+                                              TaskBytes, false};
 
 std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
-  return LayoutOf(g, batch, threads).scratch_bytes;
+  return DirectScratchBytes(g, batch, threads, kMicroKernels);
 }
 
 void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
-  RunDirect(call, LayoutOf(*call.geometry, call.batch, threads), task, scratch,
-            kMicroKernels);
+  RunDirect(call, threads, task, scratch, kMicroKernels);
 }
 
 // The k-loop at the peak of the multiply-accumulate instruction, for whole

@@ -248,14 +248,14 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const int vectors = (filters + kVectorFilters - 1) / kVectorFilters;
   const std::uint8_t* codes = task.call->packed + layout.block_bytes * block;
   for (int v = 0; v < vectors; ++v) {
-    UnpackVector(layout, codes, vectors, v, task.unpacked);
+    UnpackVector(layout, codes, vectors, v, task.own);
     const int k = block * kDirectBlockFilters + kVectorFilters * v;
     const int rest = task.g->filters - k;
     const int count = rest < kVectorFilters ? rest : kVectorFilters;
     auto pixel = static_cast<std::size_t>(chunk.first);
     const auto end = static_cast<std::size_t>(chunk.end);
     for (const DirectTile* tile = chunk.tile; pixel < end; ++tile) {
-      Choose(tile->pixels)(*tile, layout, task.unpacked, task.sums);
+      Choose(tile->pixels)(*tile, layout, task.own, task.sums);
       WriteTile(task, pixel, tile->pixels, k, count);
       pixel += static_cast<std::size_t>(tile->pixels);
     }
@@ -282,23 +282,19 @@ void GatherWindows(const DirectWindows& windows) {
   }
 }
 
-constexpr DirectMicroKernels kMicroKernels = {FillDirectTaps, GatherWindows,
-                                              RunBlock, false};
-
-DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
-  const DirectLayout layout = MakeDirectLayout(g, 1, 1);
-  return MakeDirectLayout(
-      g, batch, threads,
-      std::size_t{kGroupBytes} * layout.taps * layout.groups);
+std::size_t TaskBytes(const DirectLayout& layout) {
+  return std::size_t{kGroupBytes} * layout.taps * layout.groups;
 }
 
+constexpr DirectMicroKernels kMicroKernels = {FillDirectTaps, GatherWindows,
+                                              RunBlock, TaskBytes, false};
+
 std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
-  return LayoutOf(g, batch, threads).scratch_bytes;
+  return DirectScratchBytes(g, batch, threads, kMicroKernels);
 }
 
 void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
-  RunDirect(call, LayoutOf(*call.geometry, call.batch, threads), task, scratch,
-            kMicroKernels);
+  RunDirect(call, threads, task, scratch, kMicroKernels);
 }
 
 // Two udot a cycle, unpacking for each chunk, and the epilogue, at 2.5 GHz: a

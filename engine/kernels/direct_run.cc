@@ -103,7 +103,7 @@ DirectTask MakeTask(const ConvCall& call, const DirectLayout& layout,
   task.taps = reinterpret_cast<DirectTap*>(scratch);
   task.pad = bytes + layout.pad_offset;
   task.sums = reinterpret_cast<std::int32_t*>(scratch + layout.tile_offset);
-  task.unpacked = bytes + layout.unpacked_offset;
+  task.own = bytes + layout.own_offset;
   task.gathered = bytes + layout.gathered_offset;
   std::memset(task.pad, 0, layout.tile_offset - layout.pad_offset);
   if (call.pad_value != nullptr) {
@@ -129,9 +129,16 @@ int SameSizeTiles(const DirectChunk& chunk, const DirectTile* tile, int pixel) {
   return tiles;
 }
 
-void RunDirect(const ConvCall& call, const DirectLayout& layout, int index,
-               std::byte* scratch, const DirectMicroKernels& kernels) {
+std::size_t DirectScratchBytes(const ConvGeometry& g, int batch, int threads,
+                               const DirectMicroKernels& kernels) {
+  return MakeDirectLayout(g, batch, threads, kernels.task_bytes).scratch_bytes;
+}
+
+void RunDirect(const ConvCall& call, int threads, int index, std::byte* scratch,
+               const DirectMicroKernels& kernels) {
   const ConvGeometry& g = *call.geometry;
+  const DirectLayout layout =
+      MakeDirectLayout(g, call.batch, threads, kernels.task_bytes);
   DirectTask task = MakeTask(call, layout, scratch);
   const std::int64_t pixels = std::int64_t{1} * call.batch * g.out_h * g.out_w;
   const int pixel_piece = index / layout.block_pieces;

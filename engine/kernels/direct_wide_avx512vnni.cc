@@ -15,7 +15,7 @@ namespace tern {
 namespace {
 
 constexpr int kVectorBytes = 64;
-// Unpacked weights of a part, where one group of each tap is not more.
+// Unpacked weights of a part, at most.
 constexpr int kPartBytes = 24 << 10;
 // How far ahead codes are asked for. The processor alone does not: between two
 // parts it sees none.
@@ -31,6 +31,8 @@ constexpr int Sets(int pixels, int vectors) {
 // A part of the k-loop. Strides are in bytes, from one tap or group to the
 // next.
 struct Part {
+  std::size_t first_tap, end_tap;
+  int taps;               // of all parts
   std::ptrdiff_t offset;  // in a run
   int groups, steps;
   const std::uint8_t* codes;
@@ -109,7 +111,8 @@ TERN_ALWAYS_INLINE void AddTap(__m512i (&acc)[kSets][kPixels][kVectors],
                                const DirectTap& tap, const Part& part) {
   const std::uint8_t* pixel[kPixels];
   LoadRuns<kPixels>(tap, part.offset, pixel);
-  const std::uint8_t* weights = part.weights + tap.tap * part.weights_tap;
+  const std::uint8_t* weights =
+      part.weights + (tap.tap - part.first_tap) * part.weights_tap;
   std::ptrdiff_t offset = part.offset;
   __m512i w[kVectors];
   for (int i = part.steps / kSets; i > 0; --i) {
@@ -136,7 +139,8 @@ TERN_ALWAYS_INLINE void UnpackTap(__m512i (&acc)[kSets][kPixels][kVectors],
   const std::uint8_t* pixel[kPixels];
   LoadRuns<kPixels>(tap, part.offset, pixel);
   const std::uint8_t* codes = part.codes + tap.tap * part.codes_tap;
-  std::uint8_t* weights = part.weights + tap.tap * part.weights_tap;
+  std::uint8_t* weights =
+      part.weights + (tap.tap - part.first_tap) * part.weights_tap;
   const std::size_t weights_group = part.weights_group;
   std::ptrdiff_t offset = part.offset;
   for (int i = part.groups; i > 0; --i) {
@@ -200,19 +204,31 @@ TERN_ALWAYS_INLINE void JoinSets(__m512i (&acc)[kSets][kPixels][kVectors]) {
   }
 }
 
+// The tile's first tap that is not before the part. It has all but a few.
+inline const DirectTap* FirstTap(const DirectTile& tile, const Part& part) {
+  const DirectTap* const end = tile.taps + tile.count;
+  const int first = static_cast<int>(part.first_tap);
+  const int left_out = part.taps - tile.count;
+  const DirectTap* tap = tile.taps + (first > left_out ? first - left_out : 0);
+  while (tap != end && tap->tap < part.first_tap) ++tap;
+  return tap;
+}
+
 // `tiles` tiles of kPixels pixels, whose outputs follow each other. The first
 // one unpacks where asked to.
 template <int kPixels, int kVectors>
 __attribute__((noinline)) void MultiplyTiles(const DirectTile* tile, int tiles,
-                                             Part part, bool unpack,
+                                             const Part& of, bool unpack,
                                              TileOutput out) {
   constexpr int kSets = Sets(kPixels, kVectors);
+  // Stores of bytes may alias anything but locals.
+  const Part part = of;
   for (; tiles > 0; --tiles, ++tile) {
     __m512i acc[kSets][kPixels][kVectors];
     StartSums<kSets, kPixels, kVectors>(part, out.sums, acc);
-    const DirectTap* tap = tile->taps;
-    const DirectTap* const end = tap + tile->count;
-    for (; tap != end; ++tap) {
+    const DirectTap* const end = tile->taps + tile->count;
+    for (const DirectTap* tap = FirstTap(*tile, part);
+         tap != end && tap->tap < part.end_tap; ++tap) {
       if (unpack) {
         UnpackTap<kSets, kPixels, kVectors>(acc, *tap, part);
       } else {
@@ -237,7 +253,7 @@ __attribute__((noinline)) void MultiplyTiles(const DirectTile* tile, int tiles,
   }
 }
 
-using MultiplyFunction = void (*)(const DirectTile*, int, Part, bool,
+using MultiplyFunction = void (*)(const DirectTile*, int, const Part&, bool,
                                   TileOutput);
 
 template <int kPixels>
@@ -293,32 +309,43 @@ constexpr std::size_t SumsBytes(const DirectLayout& layout) {
          static_cast<std::size_t>(layout.chunk_tiles);
 }
 
-// Groups of a part. Weights that one tile alone needs are not kept.
-int PartGroups(const DirectLayout& layout, int vectors, bool keep) {
-  if (!keep) return layout.groups;
-  const int most = kPartBytes / (4 * kVectorBytes * vectors * layout.taps);
-  if (most <= 1) return 1;
-  const int parts = (layout.groups + most - 1) / most;
-  return (layout.groups + parts - 1) / parts;
+// The size of the fewest equal pieces of at most `most`.
+int Split(int all, int most) {
+  const int pieces = (all + most - 1) / most;
+  return (all + pieces - 1) / pieces;
 }
 
-// All parts of the k-loop; sums or outputs of the chunk.
+// All parts of the k-loop: sums or outputs of the chunk. Weights that one tile
+// alone needs are not kept, so that one part will do.
 void Multiply(const DirectTask& task, const DirectChunk& chunk, int block,
               int vectors, const TileOutput& out) {
   const DirectLayout& layout = task.layout;
   const bool keep = chunk.end - chunk.first > kDirectTilePixels;
-  const int most = PartGroups(layout, vectors, keep);
   const std::size_t group = std::size_t{kVectorBytes} * vectors;
+  const int most = kPartBytes / (4 * kVectorBytes * vectors);
+  const int groups = keep ? Split(layout.groups, most) : layout.groups;
+  const int taps = keep ? Split(layout.taps, most / groups) : layout.taps;
   const std::uint8_t* codes = task.call->packed + layout.block_bytes * block;
-  std::uint8_t* weights = task.unpacked + kFactorBytes + SumsBytes(layout);
-  for (int from = 0; from < layout.groups; from += most) {
-    const int groups = Smaller(most, layout.groups - from);
-    RunPart(chunk, vectors,
-            {16 * from, groups, Smaller(4 * groups, layout.steps - 4 * from),
-             codes + group * from, group * layout.groups, weights,
-             keep ? 4 * group * groups : 0, keep ? 4 * group : 0, from == 0,
-             from + groups == layout.groups},
-            out);
+  std::uint8_t* weights = task.own + kFactorBytes + SumsBytes(layout);
+  for (int tap = 0; tap < layout.taps; tap += taps) {
+    for (int from = 0; from < layout.groups; from += groups) {
+      const int end = Smaller(from + groups, layout.groups);
+      Part part;
+      part.first_tap = static_cast<std::size_t>(tap);
+      part.end_tap = part.first_tap + static_cast<std::size_t>(taps);
+      part.taps = layout.taps;
+      part.offset = std::ptrdiff_t{16} * from;
+      part.groups = end - from;
+      part.steps = Smaller(4 * end, layout.steps) - 4 * from;
+      part.codes = codes + group * from;
+      part.codes_tap = group * layout.groups;
+      part.weights = weights;
+      part.weights_tap = keep ? 4 * group * part.groups : 0;
+      part.weights_group = keep ? 4 * group : 0;
+      part.first = tap == 0 && from == 0;
+      part.last = tap + taps >= layout.taps && end == layout.groups;
+      RunPart(chunk, vectors, part, out);
+    }
   }
 }
 
@@ -326,8 +353,8 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const int filters = task.g->filters;
   const int k = block * kDirectBlockFilters;
   const int count = Smaller(filters - k, kDirectBlockFilters);
-  TileOutput out = OutputOf(task, block, task.unpacked);
-  out.sums = reinterpret_cast<std::int32_t*>(task.unpacked + kFactorBytes);
+  TileOutput out = OutputOf(task, block, task.own);
+  out.sums = reinterpret_cast<std::int32_t*>(task.own + kFactorBytes);
   out.output = static_cast<std::uint8_t*>(task.call->output) +
                chunk.first * out.pixel_bytes + out.pixel_bytes / filters * k;
   Multiply(task, chunk, block, (count + 15) / 16, out);
@@ -340,38 +367,35 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   }
 }
 
-constexpr DirectMicroKernels kMicroKernels = {
-    FillDirectTapsAvx512Vnni, GatherWindowsAvx512Vnni, RunBlock, true};
-
-DirectLayout LayoutOf(const ConvGeometry& g, int batch, int threads) {
-  const DirectLayout layout = MakeDirectLayout(g, batch, threads);
-  const int group = 4 * kVectorBytes * 4 * layout.taps;
-  return MakeDirectLayout(
-      g, batch, threads,
-      kFactorBytes + SumsBytes(layout) +
-          static_cast<std::size_t>(group > kPartBytes ? group : kPartBytes));
+std::size_t TaskBytes(const DirectLayout& layout) {
+  return kFactorBytes + SumsBytes(layout) + kPartBytes;
 }
 
+constexpr DirectMicroKernels kMicroKernels = {FillDirectTapsAvx512Vnni,
+                                              GatherWindowsAvx512Vnni, RunBlock,
+                                              TaskBytes, true};
+
 std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
-  return LayoutOf(g, batch, threads).scratch_bytes;
+  return DirectScratchBytes(g, batch, threads, kMicroKernels);
 }
 
 void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
-  RunDirect(call, LayoutOf(*call.geometry, call.batch, threads), task, scratch,
-            kMicroKernels);
+  RunDirect(call, threads, task, scratch, kMicroKernels);
 }
 
-// Two vpdpbusd a cycle, unpacking for each chunk, and the epilogue; fitted on
-// an Emerald Rapids core at 2.85 GHz.
+// Two vpdpbusd or unpacked vectors a cycle, the epilogue, and what begins with
+// each tap and block; fitted on an Emerald Rapids core at 2.85 GHz.
 double PredictedNs(const ConvGeometry& g, int batch) {
   const DirectLayout layout = MakeDirectLayout(g, batch, 1);
-  const int tiles =
-      (batch * g.out_h * g.out_w + kDirectTilePixels - 1) / kDirectTilePixels;
   const int vectors = (g.filters + 15) / 16;
-  const double k_loop = 3.0 * layout.taps * layout.steps * vectors;
-  const double gathering =
-      layout.gathers ? 30 + 2.5 * kDirectTilePixels * g.kernel_h : 0;
-  return tiles * (1.03 * k_loop + 14 * vectors + 4 * layout.taps + gathering) /
+  const double pixels = 1.0 * batch * g.out_h * g.out_w;
+  const int chunk = layout.chunk_tiles * kDirectTilePixels;
+  const double chunks = 1 + (batch * g.out_h * g.out_w - 1) / chunk;
+  const double k_loop = 0.5 * layout.taps * layout.steps * vectors;
+  const double epilogue = (2.5 + 0.25 * layout.taps) * vectors;
+  const double gathering = layout.gathers ? 20 : 0;
+  return ((1.02 * pixels + chunks) * k_loop + pixels * (epilogue + gathering) +
+          300 * chunks * layout.blocks) /
          2.85;
 }
 
