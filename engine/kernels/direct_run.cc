@@ -15,8 +15,11 @@ int TilePixels(int left) {
   return left > kDirectTilePixels ? (left + 1) / 2 : left;
 }
 
-// Tiles of a chunk whose windows have been gathered.
-void FillGathered(const DirectTask& task, DirectChunk& chunk) {
+// Tiles of a chunk whose windows have been gathered: the same for each chunk of
+// as many pixels.
+void FillGathered(const DirectTask& task, int pixels_before,
+                  DirectChunk& chunk) {
+  if (chunk.end - chunk.first == pixels_before) return;
   DirectTap* taps = task.taps;
   const std::uint8_t* gathered = task.gathered;
   DirectTile* tile = chunk.tile;
@@ -63,15 +66,15 @@ void FillOneTap(const DirectTask& task, DirectCursor& cursor,
   cursor.x = x;
 }
 
-// Makes the tap tables of a chunk.
+// Makes the tap tables of a chunk; the chunk before had `pixels_before` pixels.
 void FillChunk(const DirectTask& task, const DirectMicroKernels& kernels,
-               DirectCursor& cursor, DirectChunk& chunk) {
+               int pixels_before, DirectCursor& cursor, DirectChunk& chunk) {
   const DirectLayout& layout = task.layout;
   if (layout.gathers) {
     const int pixels = chunk.end - chunk.first;
     GatherDirect(task, kernels, cursor, pixels);
     AdvanceDirect(*task.g, pixels, cursor);
-    return FillGathered(task, chunk);
+    return FillGathered(task, pixels_before, chunk);
   }
   if (layout.taps == 1 && !layout.padded) {
     return FillOneTap(task, cursor, chunk);
@@ -157,11 +160,13 @@ void RunDirect(const ConvCall& call, int threads, int index, std::byte* scratch,
   const int end = edge(pixel_piece + 1);
   DirectCursor cursor = {chunk.end / g.out_w / g.out_h,
                          chunk.end / g.out_w % g.out_h, chunk.end % g.out_w};
+  chunk.first = chunk.end;
   while (chunk.end < end) {
+    const int pixels_before = chunk.end - chunk.first;
     chunk.first = chunk.end;
     chunk.end =
         std::min(end, chunk.first + layout.chunk_tiles * kDirectTilePixels);
-    FillChunk(task, kernels, cursor, chunk);
+    FillChunk(task, kernels, pixels_before, cursor, chunk);
     for (int block = task.first_block; block < task.end_block; ++block) {
       kernels.run_block(task, chunk, block);
     }
