@@ -131,8 +131,8 @@ TERN_ALWAYS_INLINE void WriteSums(const __m512i (&acc)[kPixels][kVectors],
 inline int Smaller(int a, int b) { return a < b ? a : b; }
 
 // Outputs of `pixels` rows of sums, filters [k, k + count).
-void WriteTile(const DirectTask& task, const std::int32_t* sums,
-               std::size_t first, int pixels, int k, int count) {
+inline void WriteTile(const DirectTask& task, const std::int32_t* sums,
+                      std::size_t first, int pixels, int k, int count) {
   for (int m = 0; m < pixels; ++m) {
     const std::size_t index = (first + m) * task.g->filters + k;
     for (int i = 0; i < count; i += 8) {
@@ -146,7 +146,8 @@ void WriteTile(const DirectTask& task, const std::int32_t* sums,
 
 // Whether no output of the block can leave the range of int32 before it is
 // clamped. Sums are at most 255 for each input.
-bool FitsInt32(const float* multiplier, const float* bias, double depth) {
+inline bool FitsInt32(const float* multiplier, const float* bias,
+                      double depth) {
   const __m512 largest = _mm512_set1_ps(static_cast<float>(255 * depth));
   const __m512 limit = _mm512_set1_ps(0x1p30F);
   __mmask16 fits = 0xFFFF;
@@ -160,7 +161,7 @@ bool FitsInt32(const float* multiplier, const float* bias, double depth) {
   return fits == 0xFFFF;
 }
 
-TileKind KindOf(const DirectTask& task, const TileOutput& out) {
+inline TileKind KindOf(const DirectTask& task, const TileOutput& out) {
   const Epilogue& e = task.call->epilogue;
   const double depth = 1.0 * task.layout.taps * task.layout.run;
   if (e.residual != nullptr || !FitsInt32(out.multiplier, out.bias, depth)) {
@@ -175,7 +176,7 @@ TileKind KindOf(const DirectTask& task, const TileOutput& out) {
   return TileKind::kSums;
 }
 
-void CopyPadded(const float* from, int count, float* to) {
+inline void CopyPadded(const float* from, int count, float* to) {
   for (int i = 0; i < kDirectBlockFilters; i += 16) {
     const int left = count - i;
     const auto mask = static_cast<__mmask16>(left >= 16 ? 0xFFFF
@@ -186,10 +187,11 @@ void CopyPadded(const float* from, int count, float* to) {
 }
 
 // Multipliers and biases of a block.
-constexpr std::size_t kFactorBytes = 2 * kDirectBlockFilters * sizeof(float);
+inline constexpr std::size_t kFactorBytes =
+    2 * kDirectBlockFilters * sizeof(float);
 
 // Fills `factors`, kFactorBytes, with the block's multipliers and biases.
-TileOutput OutputOf(const DirectTask& task, int block, void* factors) {
+inline TileOutput OutputOf(const DirectTask& task, int block, void* factors) {
   const Epilogue& e = task.call->epilogue;
   const int k = block * kDirectBlockFilters;
   const int count = Smaller(task.g->filters - k, kDirectBlockFilters);

@@ -388,9 +388,9 @@ void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
 double PredictedNs(const ConvGeometry& g, int batch) {
   const DirectLayout layout = MakeDirectLayout(g, batch, 1);
   const int vectors = (g.filters + 15) / 16;
-  const double pixels = 1.0 * batch * g.out_h * g.out_w;
+  const int pixels = batch * g.out_h * g.out_w;
   const int chunk = layout.chunk_tiles * kDirectTilePixels;
-  const double chunks = 1 + (batch * g.out_h * g.out_w - 1) / chunk;
+  const int chunks = (pixels + chunk - 1) / chunk;
   const double k_loop = 0.5 * layout.taps * layout.steps * vectors;
   const double epilogue = (2.5 + 0.25 * layout.taps) * vectors;
   const double gathering = layout.gathers ? 20 : 0;
