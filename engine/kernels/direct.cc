@@ -28,6 +28,11 @@ bool Gathers(const ConvGeometry& g) {
 void SetPieces(const ConvGeometry& g, int batch, int threads,
                DirectLayout& layout) {
   if (threads == 1) return;
+  // Pieces of filters alone unpack no weights twice.
+  if (layout.blocks >= 4 * threads) {
+    layout.block_pieces = 4 * threads;
+    return;
+  }
   const int tiles =
       (batch * g.out_h * g.out_w + kDirectTilePixels - 1) / kDirectTilePixels;
   layout.pixel_pieces = std::clamp(tiles / 4, 1, 4 * threads);
