@@ -91,7 +91,8 @@ constexpr Option kOptions[] = {
      &O::queue_capacity_bytes, 1, 1024 * kGiB},
 
     {kPerformance, "isa",
-     "Kernel table: auto, reference; on x86-64 avx2, avx512vnni, avx512vnni_wide; on arm64 neon",
+     "Kernel table: auto, reference; on x86-64 avx2, avx512vnni, "
+     "avx512vnni_wide; on arm64 neon",
      &O::isa},
     {kPerformance, "threads",
      "Threads that compute; 0: the CPUs of affinity mask and cgroup quota",
