@@ -29,6 +29,8 @@ struct ConvGeometry {
   int kernel_h = 1, kernel_w = 1;
   int stride_h = 1, stride_w = 1;
   int pad_top = 0, pad_left = 0;  // bottom and right follow from out_h, out_w
+
+  bool operator==(const ConvGeometry&) const = default;
 };
 
 enum class OutputType : std::uint8_t { kU8, kS16, kF32 };

@@ -121,7 +121,7 @@ struct PositionRanges {
 };
 PositionRanges FindRanges(const Tile* tiles, int count);
 
-// Where things lie in a task's scratch; strides are in elements. Planes never
+// Where things lie in a thread's scratch; strides are in elements. Planes never
 // lie a multiple of 4096 bytes apart: that would map all 36 to one cache set.
 struct ScratchLayout {
   std::size_t tiles, border, scales, inputs, weights, wide, sums, outputs;

@@ -2,7 +2,7 @@
 // walk over a call that they share.
 //
 // Pieces live in files of one instruction set and call nothing but each other.
-// Buffers are parts of a task's scratch (ScratchLayout), 64-byte aligned.
+// Buffers are parts of a thread's scratch (ScratchLayout), 64-byte aligned.
 
 #ifndef TERN_ENGINE_KERNELS_WINOGRAD_PIECES_H_
 #define TERN_ENGINE_KERNELS_WINOGRAD_PIECES_H_

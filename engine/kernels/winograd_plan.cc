@@ -7,7 +7,7 @@ namespace {
 
 // A thread that does its share in one piece waits for the other's delays.
 constexpr double kOnePieceRisk = 0.05;
-constexpr int kMaxPieces = 6;
+constexpr int kMaxPieces = 6;  // of a thread
 
 constexpr int kChannelChunk = 128;
 constexpr std::size_t kScratchBytes = 7 << 20;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "engine/kernels/winograd.h"
@@ -149,32 +150,55 @@ class Worker {
   PositionRanges ranges_{};
 };
 
+// ChooseBlocking, which takes microseconds, for every task that asks again.
+template <const Pieces& kPieces>
+Blocking BlockingOf(const ConvGeometry& geometry, int batch, int threads) {
+  struct Entry {
+    ConvGeometry geometry;
+    int batch, threads;
+    Blocking blocking;
+  };
+  thread_local std::array<Entry, 64> memo{};
+  const unsigned hash =
+      (((static_cast<unsigned>(geometry.out_h) * 31 + geometry.in_c) * 31 +
+        geometry.filters) *
+           31 +
+       batch) *
+          31 +
+      threads;
+  Entry& entry = memo[hash * 2654435761U >> 26];
+  if (entry.batch != batch || entry.threads != threads ||
+      entry.geometry != geometry) {
+    entry = {geometry, batch, threads,
+             ChooseBlocking(kPieces.profile, geometry, batch, threads)};
+  }
+  return entry.blocking;
+}
+
 template <const Pieces& kPieces>
 int Tasks(const ConvGeometry& geometry, int batch, int threads) {
-  const Blocking b = ChooseBlocking(kPieces.profile, geometry, batch, threads);
+  const Blocking b = BlockingOf<kPieces>(geometry, batch, threads);
   return b.tile_tasks * b.filter_tasks;
 }
 
 template <const Pieces& kPieces>
 std::size_t ScratchBytes(const ConvGeometry& geometry, int batch, int threads) {
   return PlanScratch(kPieces.profile, geometry,
-                     ChooseBlocking(kPieces.profile, geometry, batch, threads))
+                     BlockingOf<kPieces>(geometry, batch, threads))
       .total;
 }
 
 template <const Pieces& kPieces>
 void Begin(const ConvCall& call, int threads, std::byte* scratch) {
-  BeginTasks(
-      kPieces, call,
-      ChooseBlocking(kPieces.profile, *call.geometry, call.batch, threads),
-      scratch);
+  BeginTasks(kPieces, call,
+             BlockingOf<kPieces>(*call.geometry, call.batch, threads), scratch);
 }
 
 template <const Pieces& kPieces>
 void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
   RunTask(kPieces, call,
-          ChooseBlocking(kPieces.profile, *call.geometry, call.batch, threads),
-          task, scratch);
+          BlockingOf<kPieces>(*call.geometry, call.batch, threads), task,
+          scratch);
 }
 
 template <const Pieces& kPieces>
