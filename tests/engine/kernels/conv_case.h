@@ -53,6 +53,16 @@ void SetOutput(ConvCase* c, OutputType type, int bits = 8);
 void AddResidual(ConvCase* c, OutputType type, std::mt19937* random);
 void AddPadValue(ConvCase* c, std::mt19937* random);
 
+// Sanitizers slow these loops down ten to a hundred times; they see a share of
+// the cases, all of which release builds compare.
+#if defined(__SANITIZE_THREAD__)
+inline constexpr int kOneIn = 40;
+#elif defined(__SANITIZE_ADDRESS__)
+inline constexpr int kOneIn = 5;
+#else
+inline constexpr int kOneIn = 1;
+#endif
+
 // How a call is run: ConvKernel's functions of the same names, for some plan.
 struct TaskRunner {
   int tasks;

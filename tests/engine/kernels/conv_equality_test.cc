@@ -14,16 +14,6 @@
 namespace tern {
 namespace {
 
-// Sanitizers slow these loops down ten to a hundred times; they see a share of
-// the cases, all of which release builds compare.
-#if defined(__SANITIZE_THREAD__)
-constexpr int kOneIn = 40;
-#elif defined(__SANITIZE_ADDRESS__)
-constexpr int kOneIn = 5;
-#else
-constexpr int kOneIn = 1;
-#endif
-
 struct NamedKernel {
   const KernelTable* table;
   const ConvKernel* kernel;
