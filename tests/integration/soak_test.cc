@@ -26,7 +26,6 @@ namespace tern::server {
 namespace {
 
 using testing::kLenet5;
-using testing::kTinyConv;
 
 constexpr int kRounds = 10;
 
@@ -115,6 +114,7 @@ class SoakTest : public ServerTest {
     v1::ClassifyRequest request =
         RawRequest("steady", kLenet5, 1, options_.max_batch_size);
     std::vector<std::thread> threads;
+    threads.reserve(8);
     for (int i = 0; i < 8; ++i) {
       threads.emplace_back([&] {
         for (int call = 0; call < 8; ++call) {
