@@ -133,12 +133,14 @@ struct DirectMicroKernels {
   std::size_t (*task_bytes)(const DirectLayout&);
   // Whether it needs all taps of a chunk's first tile.
   bool first_has_all_taps;
+  // ConvKernel's.
+  double (*predicted_ns)(const ConvGeometry&, int batch);
 };
 
-std::size_t DirectScratchBytes(const ConvGeometry& g, int batch, int threads,
-                               const DirectMicroKernels& kernels);
-void RunDirect(const ConvCall& call, int threads, int task, std::byte* scratch,
-               const DirectMicroKernels& kernels);
+extern const DirectMicroKernels kDirectMicroKernelsAvx2;
+extern const DirectMicroKernels kDirectMicroKernelsAvx512Vnni;
+extern const DirectMicroKernels kDirectMicroKernelsAvx512VnniWide;
+extern const DirectMicroKernels kDirectMicroKernelsNeon;
 
 // How many tiles from this one on, whose first pixel is `pixel`, have as many
 // pixels as it.

@@ -260,17 +260,6 @@ std::size_t TaskBytes(const DirectLayout& layout) {
   return std::size_t{4 * kStepBytes} * layout.taps * layout.groups;
 }
 
-constexpr DirectMicroKernels kMicroKernels = {FillDirectTaps, GatherWindowsAvx2,
-                                              RunBlock, TaskBytes, false};
-
-std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
-  return DirectScratchBytes(g, batch, threads, kMicroKernels);
-}
-
-void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
-  RunDirect(call, threads, task, scratch, kMicroKernels);
-}
-
 // Two vpmaddubsw a cycle, unpacking for each chunk, and the epilogue; fitted
 // on a Zen 5 core at 3.7 GHz.
 double PredictedNs(const ConvGeometry& g, int batch) {
@@ -310,9 +299,7 @@ void GatherWindowsAvx2(const DirectWindows& windows) {
   }
 }
 
-extern const ConvKernel kDirectAvx2 = {
-    "direct",   DirectApplies, DirectFusesMaxPool, DirectPackedBytes,
-    DirectPack, DirectTasks,   ScratchBytes,       BeginNothing,
-    Run,        PredictedNs};
+const DirectMicroKernels kDirectMicroKernelsAvx2 = {
+    FillDirectTaps, GatherWindowsAvx2, RunBlock, TaskBytes, false, PredictedNs};
 
 }  // namespace tern

@@ -117,36 +117,11 @@ __attribute__((noinline)) void MultiplyTiles(const DirectTile* tile, int tiles,
 using MultiplyFunction = void (*)(const DirectTile*, int, int,
                                   const std::uint8_t*, TileOutput);
 
-template <int kPixels>
-MultiplyFunction ChooseVectors(int vectors) {
-  switch (vectors) {
-    case 1:
-      return MultiplyTiles<kPixels, 1>;
-    case 2:
-      return MultiplyTiles<kPixels, 2>;
-    case 3:
-      return MultiplyTiles<kPixels, 3>;
-    default:
-      return MultiplyTiles<kPixels, 4>;
-  }
-}
-
-MultiplyFunction Choose(int pixels, int vectors) {
-  switch (pixels) {
-    case 1:
-      return ChooseVectors<1>(vectors);
-    case 2:
-      return ChooseVectors<2>(vectors);
-    case 3:
-      return ChooseVectors<3>(vectors);
-    case 4:
-      return ChooseVectors<4>(vectors);
-    case 5:
-      return ChooseVectors<5>(vectors);
-    default:
-      return ChooseVectors<6>(vectors);
-  }
-}
+struct Tiles {
+  template <int kPixels, int kVectors>
+  static constexpr MultiplyFunction kFunction =
+      MultiplyTiles<kPixels, kVectors>;
+};
 
 void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const int filters = task.g->filters;
@@ -165,7 +140,8 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
     const int tiles = sums ? 1 : SameSizeTiles(chunk, tile, pixel);
     out.output = static_cast<std::uint8_t*>(task.call->output) +
                  (static_cast<std::size_t>(pixel) * filters + k) * element;
-    Choose(tile->pixels, vectors)(tile, tiles, task.layout.steps, weights, out);
+    ChooseTile<Tiles>(tile->pixels, vectors)(tile, tiles, task.layout.steps,
+                                             weights, out);
     if (sums) WriteTile(task, task.sums, pixel, tile->pixels, k, count);
     pixel += tiles * tile->pixels;
     tile += tiles;
@@ -173,18 +149,6 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
 }
 
 std::size_t TaskBytes(const DirectLayout&) { return kFactorBytes; }
-
-constexpr DirectMicroKernels kMicroKernels = {FillDirectTapsAvx512Vnni,
-                                              GatherWindowsAvx512Vnni, RunBlock,
-                                              TaskBytes, false};
-
-std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
-  return DirectScratchBytes(g, batch, threads, kMicroKernels);
-}
-
-void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
-  RunDirect(call, threads, task, scratch, kMicroKernels);
-}
 
 // The k-loop at the peak of the multiply-accumulate instruction, for whole
 // tiles, and the epilogue; fitted on a Zen 5 core at 3.7 GHz, where 128
@@ -203,9 +167,12 @@ double PredictedNs(const ConvGeometry& g, int batch) {
 
 }  // namespace
 
-extern const ConvKernel kDirectAvx512Vnni = {
-    "direct",   DirectApplies, DirectFusesMaxPool, DirectPackedBytes,
-    DirectPack, DirectTasks,   ScratchBytes,       BeginNothing,
-    Run,        PredictedNs};
+const DirectMicroKernels kDirectMicroKernelsAvx512Vnni = {
+    FillDirectTapsAvx512Vnni,
+    GatherWindowsAvx512Vnni,
+    RunBlock,
+    TaskBytes,
+    false,
+    PredictedNs};
 
 }  // namespace tern

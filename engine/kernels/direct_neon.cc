@@ -286,17 +286,6 @@ std::size_t TaskBytes(const DirectLayout& layout) {
   return std::size_t{kGroupBytes} * layout.taps * layout.groups;
 }
 
-constexpr DirectMicroKernels kMicroKernels = {FillDirectTaps, GatherWindows,
-                                              RunBlock, TaskBytes, false};
-
-std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
-  return DirectScratchBytes(g, batch, threads, kMicroKernels);
-}
-
-void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
-  RunDirect(call, threads, task, scratch, kMicroKernels);
-}
-
 // Two udot a cycle, unpacking for each chunk, and the epilogue, at 2.5 GHz: a
 // sum of throughputs, measured nowhere. It has no other kernel to beat.
 double PredictedNs(const ConvGeometry& g, int batch) {
@@ -311,9 +300,7 @@ double PredictedNs(const ConvGeometry& g, int batch) {
 
 }  // namespace
 
-extern const ConvKernel kDirectNeon = {
-    "direct",   DirectApplies, DirectFusesMaxPool, DirectPackedBytes,
-    DirectPack, DirectTasks,   ScratchBytes,       BeginNothing,
-    Run,        PredictedNs};
+const DirectMicroKernels kDirectMicroKernelsNeon = {
+    FillDirectTaps, GatherWindows, RunBlock, TaskBytes, false, PredictedNs};
 
 }  // namespace tern

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/kernels/direct.h"
+#include "engine/kernels/kernels.h"
 
 namespace tern {
 namespace {
@@ -120,25 +121,8 @@ DirectTask MakeTask(const ConvCall& call, const DirectLayout& layout,
   return task;
 }
 
-}  // namespace
-
-int SameSizeTiles(const DirectChunk& chunk, const DirectTile* tile, int pixel) {
-  const int pixels = tile->pixels;
-  int tiles = 0;
-  while (pixel < chunk.end && tile[tiles].pixels == pixels) {
-    ++tiles;
-    pixel += pixels;
-  }
-  return tiles;
-}
-
-std::size_t DirectScratchBytes(const ConvGeometry& g, int batch, int threads,
-                               const DirectMicroKernels& kernels) {
-  return MakeDirectLayout(g, batch, threads, kernels.task_bytes).scratch_bytes;
-}
-
-void RunDirect(const ConvCall& call, int threads, int index, std::byte* scratch,
-               const DirectMicroKernels& kernels) {
+void RunTask(const ConvCall& call, int threads, int index, std::byte* scratch,
+             const DirectMicroKernels& kernels) {
   const ConvGeometry& g = *call.geometry;
   const DirectLayout layout =
       MakeDirectLayout(g, call.batch, threads, kernels.task_bytes);
@@ -172,5 +156,56 @@ void RunDirect(const ConvCall& call, int threads, int index, std::byte* scratch,
     }
   }
 }
+
+template <const DirectMicroKernels& kKernels>
+std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
+  return MakeDirectLayout(g, batch, threads, kKernels.task_bytes).scratch_bytes;
+}
+
+template <const DirectMicroKernels& kKernels>
+void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
+  RunTask(call, threads, task, scratch, kKernels);
+}
+
+template <const DirectMicroKernels& kKernels>
+double PredictedNs(const ConvGeometry& g, int batch) {
+  return kKernels.predicted_ns(g, batch);
+}
+
+template <const DirectMicroKernels& kKernels>
+constexpr ConvKernel MakeKernel() {
+  return {"direct",
+          DirectApplies,
+          DirectFusesMaxPool,
+          DirectPackedBytes,
+          DirectPack,
+          DirectTasks,
+          ScratchBytes<kKernels>,
+          BeginNothing,
+          Run<kKernels>,
+          PredictedNs<kKernels>};
+}
+
+}  // namespace
+
+int SameSizeTiles(const DirectChunk& chunk, const DirectTile* tile, int pixel) {
+  const int pixels = tile->pixels;
+  int tiles = 0;
+  while (pixel < chunk.end && tile[tiles].pixels == pixels) {
+    ++tiles;
+    pixel += pixels;
+  }
+  return tiles;
+}
+
+#if defined(__x86_64__)
+const ConvKernel kDirectAvx2 = MakeKernel<kDirectMicroKernelsAvx2>();
+const ConvKernel kDirectAvx512Vnni =
+    MakeKernel<kDirectMicroKernelsAvx512Vnni>();
+const ConvKernel kDirectAvx512VnniWide =
+    MakeKernel<kDirectMicroKernelsAvx512VnniWide>();
+#elif defined(__aarch64__)
+const ConvKernel kDirectNeon = MakeKernel<kDirectMicroKernelsNeon>();
+#endif
 
 }  // namespace tern

@@ -211,6 +211,39 @@ inline TileOutput OutputOf(const DirectTask& task, int block, void* factors) {
   return out;
 }
 
+// Functions::kFunction<pixels, vectors>.
+template <typename Functions, int kPixels>
+auto ChooseVectors(int vectors) {
+  switch (vectors) {
+    case 1:
+      return Functions::template kFunction<kPixels, 1>;
+    case 2:
+      return Functions::template kFunction<kPixels, 2>;
+    case 3:
+      return Functions::template kFunction<kPixels, 3>;
+    default:
+      return Functions::template kFunction<kPixels, 4>;
+  }
+}
+
+template <typename Functions>
+auto ChooseTile(int pixels, int vectors) {
+  switch (pixels) {
+    case 1:
+      return ChooseVectors<Functions, 1>(vectors);
+    case 2:
+      return ChooseVectors<Functions, 2>(vectors);
+    case 3:
+      return ChooseVectors<Functions, 3>(vectors);
+    case 4:
+      return ChooseVectors<Functions, 4>(vectors);
+    case 5:
+      return ChooseVectors<Functions, 5>(vectors);
+    default:
+      return ChooseVectors<Functions, 6>(vectors);
+  }
+}
+
 }  // namespace
 }  // namespace tern
 

@@ -256,36 +256,11 @@ __attribute__((noinline)) void MultiplyTiles(const DirectTile* tile, int tiles,
 using MultiplyFunction = void (*)(const DirectTile*, int, const Part&, bool,
                                   TileOutput);
 
-template <int kPixels>
-MultiplyFunction ChooseVectors(int vectors) {
-  switch (vectors) {
-    case 1:
-      return MultiplyTiles<kPixels, 1>;
-    case 2:
-      return MultiplyTiles<kPixels, 2>;
-    case 3:
-      return MultiplyTiles<kPixels, 3>;
-    default:
-      return MultiplyTiles<kPixels, 4>;
-  }
-}
-
-MultiplyFunction Choose(int pixels, int vectors) {
-  switch (pixels) {
-    case 1:
-      return ChooseVectors<1>(vectors);
-    case 2:
-      return ChooseVectors<2>(vectors);
-    case 3:
-      return ChooseVectors<3>(vectors);
-    case 4:
-      return ChooseVectors<4>(vectors);
-    case 5:
-      return ChooseVectors<5>(vectors);
-    default:
-      return ChooseVectors<6>(vectors);
-  }
-}
+struct Tiles {
+  template <int kPixels, int kVectors>
+  static constexpr MultiplyFunction kFunction =
+      MultiplyTiles<kPixels, kVectors>;
+};
 
 // All tiles of a chunk; `out` is of its first pixel.
 void RunPart(const DirectChunk& chunk, int vectors, const Part& part,
@@ -293,7 +268,8 @@ void RunPart(const DirectChunk& chunk, int vectors, const Part& part,
   int pixel = chunk.first;
   for (const DirectTile* tile = chunk.tile; pixel < chunk.end;) {
     const int tiles = SameSizeTiles(chunk, tile, pixel);
-    Choose(tile->pixels, vectors)(tile, tiles, part, tile == chunk.tile, out);
+    ChooseTile<Tiles>(tile->pixels, vectors)(tile, tiles, part,
+                                             tile == chunk.tile, out);
     out.sums += kTileSums * tiles;
     const int pixels = tiles * tile->pixels;
     out.output += out.pixel_bytes * pixels;
@@ -371,18 +347,6 @@ std::size_t TaskBytes(const DirectLayout& layout) {
   return kFactorBytes + SumsBytes(layout) + kPartBytes;
 }
 
-constexpr DirectMicroKernels kMicroKernels = {FillDirectTapsAvx512Vnni,
-                                              GatherWindowsAvx512Vnni, RunBlock,
-                                              TaskBytes, true};
-
-std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
-  return DirectScratchBytes(g, batch, threads, kMicroKernels);
-}
-
-void Run(const ConvCall& call, int threads, int task, std::byte* scratch) {
-  RunDirect(call, threads, task, scratch, kMicroKernels);
-}
-
 // Two vpdpbusd or unpacked vectors a cycle, the epilogue, and what begins with
 // each tap and block; fitted on an Emerald Rapids core at 2.85 GHz.
 double PredictedNs(const ConvGeometry& g, int batch) {
@@ -401,9 +365,12 @@ double PredictedNs(const ConvGeometry& g, int batch) {
 
 }  // namespace
 
-extern const ConvKernel kDirectAvx512VnniWide = {
-    "direct",   DirectApplies, DirectFusesMaxPool, DirectPackedBytes,
-    DirectPack, DirectTasks,   ScratchBytes,       BeginNothing,
-    Run,        PredictedNs};
+const DirectMicroKernels kDirectMicroKernelsAvx512VnniWide = {
+    FillDirectTapsAvx512Vnni,
+    GatherWindowsAvx512Vnni,
+    RunBlock,
+    TaskBytes,
+    true,
+    PredictedNs};
 
 }  // namespace tern

@@ -52,7 +52,7 @@ const KernelTable& ReferenceKernels();
 // tables that the CPU supports.
 bool ReproducesKnownAnswer(const KernelTable& table);
 
-// Kernels of the tables, each defined in the file of its name.
+// Kernels of the tables.
 extern const ConvKernel kConvReference;
 extern const ConvKernel kDirectAvx2;
 extern const ConvKernel kDirectAvx512Vnni;
