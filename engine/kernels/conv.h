@@ -3,7 +3,7 @@
 //
 // A linear layer is a convolution with 1x1 maps and in_c inputs. Activations
 // are dense NHWC u8. Weights are ternary codes, packed once at load into the
-// layout that the chosen kernel reads (2 bits a weight), and never expanded
+// layout that all kernels of a table read (2 bits a weight), and never expanded
 // in memory that outlives a call. Kernels may read, never write,
 // kOverreadBytes past the end of an activation tensor; what lies there meets
 // zero weights.
@@ -70,6 +70,7 @@ struct ConvKernel {
   // Whether it can run this layer exactly. `codes` are OHWI (-1, 0, 1).
   bool (*applies)(const ConvGeometry&, const std::int8_t* codes);
   bool (*fuses_max_pool)(const ConvGeometry&);
+  // The same two functions for all kernels of a table.
   std::size_t (*packed_bytes)(const ConvGeometry&);
   // `packed` is 64-byte aligned, packed_bytes() large, uninitialised.
   void (*pack)(const ConvGeometry&, const std::int8_t* codes,

@@ -1,7 +1,6 @@
 #include "engine/kernels/direct.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace tern {
 namespace {
@@ -19,10 +18,6 @@ bool HasPadding(const ConvGeometry& g) {
   return g.pad_top > 0 || g.pad_left > 0 ||
          (g.out_h - 1) * g.stride_h + g.kernel_h - g.pad_top > g.in_h ||
          (g.out_w - 1) * g.stride_w + g.kernel_w - g.pad_left > g.in_w;
-}
-
-bool Gathers(const ConvGeometry& g) {
-  return g.kernel_h * g.kernel_w > 1 && g.in_c < 16;
 }
 
 void SetPieces(const ConvGeometry& g, int batch, int threads,
@@ -58,7 +53,7 @@ void SetScratch(std::size_t (*task_bytes)(const DirectLayout&),
   layout.tile_offset =
       layout.pad_offset + RoundUp64(layout.run) + kOverreadBytes;
   layout.own_offset = layout.tile_offset + kDirectTilePixels *
-                                               kDirectBlockFilters *
+                                               kPackedBlockFilters *
                                                sizeof(std::int32_t);
   layout.gathered_offset =
       layout.own_offset +
@@ -75,15 +70,8 @@ void SetScratch(std::size_t (*task_bytes)(const DirectLayout&),
 
 DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads,
                               std::size_t (*task_bytes)(const DirectLayout&)) {
-  DirectLayout layout;
-  layout.gathers = Gathers(g);
+  DirectLayout layout = {MakePackedLayout(g)};
   layout.padded = HasPadding(g);
-  layout.taps = layout.gathers ? 1 : g.kernel_h * g.kernel_w;
-  layout.run = layout.gathers ? g.kernel_h * g.kernel_w * g.in_c : g.in_c;
-  layout.steps = (layout.run + 3) / 4;
-  layout.groups = (layout.steps + 3) / 4;
-  layout.blocks = (g.filters + kDirectBlockFilters - 1) / kDirectBlockFilters;
-  layout.block_bytes = std::size_t{1} * layout.taps * layout.groups * 4 * 64;
   SetPieces(g, batch, threads, layout);
   SetScratch(task_bytes, layout);
   return layout;
@@ -92,35 +80,6 @@ DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads,
 bool DirectApplies(const ConvGeometry&, const std::int8_t*) { return true; }
 
 bool DirectFusesMaxPool(const ConvGeometry&) { return false; }
-
-std::size_t DirectPackedBytes(const ConvGeometry& g) {
-  const DirectLayout layout = MakeDirectLayout(g, 1, 1);
-  const int sixteens = (g.filters + 15) / 16;
-  return layout.block_bytes / 4 * sixteens;
-}
-
-void DirectPack(const ConvGeometry& g, const std::int8_t* codes,
-                std::uint8_t* packed) {
-  const DirectLayout layout = MakeDirectLayout(g, 1, 1);
-  std::memset(packed, 0, DirectPackedBytes(g));
-  for (int k = 0; k < g.filters; ++k) {
-    const int block = k / kDirectBlockFilters;
-    const int left = g.filters - block * kDirectBlockFilters;
-    const int vectors = std::min(4, (left + 15) / 16);
-    for (int tap = 0; tap < layout.taps; ++tap) {
-      for (int i = 0; i < layout.run; ++i) {
-        const unsigned code = *codes == 0 ? 0 : *codes > 0 ? 1 : 2;
-        ++codes;
-        const std::size_t vector =
-            (std::size_t{1} * tap * layout.groups + i / 16) * vectors +
-            k % kDirectBlockFilters / 16;
-        std::uint8_t& byte = packed[layout.block_bytes * block + vector * 64 +
-                                    k % 16 * 4 + i % 4];
-        byte = static_cast<std::uint8_t>(byte | code << (2 * (i % 16 / 4)));
-      }
-    }
-  }
-}
 
 int DirectTasks(const ConvGeometry& g, int batch, int threads) {
   const DirectLayout layout = MakeDirectLayout(g, batch, threads);

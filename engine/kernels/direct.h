@@ -1,21 +1,10 @@
-// Direct convolution from 2-bit weights: what its files of all instruction
-// sets share, that is layout of packed weights, division into tasks, cost.
-// A leaf header.
+// Direct convolution from 2-bit weights (packed_weights.h): what its files of
+// all instruction sets share, that is division into tasks, walk, cost. A leaf
+// header.
 //
-// The k-loop runs over taps and, within a tap, over runs of input bytes that
-// lie next to each other, 4 at a time (a step). A tap is normally one kernel
-// position, its run the channels of one pixel. Where there are few channels
-// (first layers have 1 or 3), that would waste most of each step: then what all
-// taps of an output pixel read is gathered into one run, padding included.
-//
-// Packed weights, outermost first:
-//
-//     block of 64 filters | tap | group of 16 run bytes | 16 filters | 64 bytes
-//
-// Byte 4 f + b holds filter f of its 16, in bits 2s..2s+1 the code of run byte
-// 16 group + 4 s + b. Codes: 0, 1 and 2 for the weights 0, +1 and -1. The last
-// block has only as many 16s of filters as it needs; what a run or filter count
-// leaves over is 0.
+// The k-loop runs over taps and, within a tap, over its run of input bytes, 4
+// at a time (a step). A gathered run has all that an output pixel reads,
+// padding included.
 
 #ifndef TERN_ENGINE_KERNELS_DIRECT_H_
 #define TERN_ENGINE_KERNELS_DIRECT_H_
@@ -24,10 +13,10 @@
 #include <cstdint>
 
 #include "engine/kernels/conv.h"
+#include "engine/kernels/packed_weights.h"
 
 namespace tern {
 
-inline constexpr int kDirectBlockFilters = 64;
 // Pixels of one register tile, at most.
 inline constexpr int kDirectTilePixels = 6;
 // How many taps ahead of the one in work a micro-kernel may prefetch: the table
@@ -36,15 +25,8 @@ inline constexpr int kDirectTapsAhead = 2;
 // Tiles of a chunk, at most.
 inline constexpr int kDirectMaxChunkTiles = 32;
 
-struct DirectLayout {
-  bool gathers = false;  // one tap, whose run is gathered
-  bool padded = false;   // taps may lie outside of the input
-  int taps = 0;
-  int run = 0;                  // bytes of a tap
-  int steps = 0;                // of 4 bytes, in a tap
-  int groups = 0;               // of 4 steps, in a tap
-  int blocks = 0;               // of 64 filters
-  std::size_t block_bytes = 0;  // of a full block
+struct DirectLayout : PackedLayout {
+  bool padded = false;  // taps may lie outside of the input
   // Output pixels and filter blocks are cut into this many pieces each.
   int pixel_pieces = 1;
   int block_pieces = 1;
@@ -166,9 +148,6 @@ void GatherWindowsAvx512Vnni(const DirectWindows& windows);
 // Members of ConvKernel.
 bool DirectApplies(const ConvGeometry& g, const std::int8_t* codes);
 bool DirectFusesMaxPool(const ConvGeometry& g);
-std::size_t DirectPackedBytes(const ConvGeometry& g);
-void DirectPack(const ConvGeometry& g, const std::int8_t* codes,
-                std::uint8_t* packed);
 int DirectTasks(const ConvGeometry& g, int batch, int threads);
 
 }  // namespace tern

@@ -246,13 +246,13 @@ void RunVector(const DirectTask& task, const DirectChunk& chunk, int k) {
 
 void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const DirectLayout& layout = task.layout;
-  const int left = task.g->filters - block * kDirectBlockFilters;
-  const int filters = left < kDirectBlockFilters ? left : kDirectBlockFilters;
+  const int left = task.g->filters - block * kPackedBlockFilters;
+  const int filters = left < kPackedBlockFilters ? left : kPackedBlockFilters;
   const int vectors = (filters + kVectorFilters - 1) / kVectorFilters;
   const std::uint8_t* codes = task.call->packed + layout.block_bytes * block;
   for (int v = 0; v < vectors; ++v) {
     UnpackVector(layout, codes, vectors, v, task.own);
-    RunVector(task, chunk, block * kDirectBlockFilters + kVectorFilters * v);
+    RunVector(task, chunk, block * kPackedBlockFilters + kVectorFilters * v);
   }
 }
 

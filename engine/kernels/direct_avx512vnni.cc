@@ -125,8 +125,8 @@ struct Tiles {
 
 void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const int filters = task.g->filters;
-  const int k = block * kDirectBlockFilters;
-  const int count = Smaller(filters - k, kDirectBlockFilters);
+  const int k = block * kPackedBlockFilters;
+  const int count = Smaller(filters - k, kPackedBlockFilters);
   const int vectors = (count + 15) / 16;
   const std::uint8_t* weights =
       task.call->packed + task.layout.block_bytes * block;

@@ -243,13 +243,13 @@ void WriteTile(const DirectTask& task, std::size_t first, int pixels, int k,
 
 void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const DirectLayout& layout = task.layout;
-  const int left = task.g->filters - block * kDirectBlockFilters;
-  const int filters = left < kDirectBlockFilters ? left : kDirectBlockFilters;
+  const int left = task.g->filters - block * kPackedBlockFilters;
+  const int filters = left < kPackedBlockFilters ? left : kPackedBlockFilters;
   const int vectors = (filters + kVectorFilters - 1) / kVectorFilters;
   const std::uint8_t* codes = task.call->packed + layout.block_bytes * block;
   for (int v = 0; v < vectors; ++v) {
     UnpackVector(layout, codes, vectors, v, task.own);
-    const int k = block * kDirectBlockFilters + kVectorFilters * v;
+    const int k = block * kPackedBlockFilters + kVectorFilters * v;
     const int rest = task.g->filters - k;
     const int count = rest < kVectorFilters ? rest : kVectorFilters;
     auto pixel = static_cast<std::size_t>(chunk.first);

@@ -174,16 +174,10 @@ double PredictedNs(const ConvGeometry& g, int batch) {
 
 template <const DirectMicroKernels& kKernels>
 constexpr ConvKernel MakeKernel() {
-  return {"direct",
-          DirectApplies,
-          DirectFusesMaxPool,
-          DirectPackedBytes,
-          DirectPack,
-          DirectTasks,
-          ScratchBytes<kKernels>,
-          BeginNothing,
-          Run<kKernels>,
-          PredictedNs<kKernels>};
+  return {
+      "direct",      DirectApplies,        DirectFusesMaxPool,     PackedBytes,
+      PackWeights,   DirectTasks,          ScratchBytes<kKernels>, BeginNothing,
+      Run<kKernels>, PredictedNs<kKernels>};
 }
 
 }  // namespace

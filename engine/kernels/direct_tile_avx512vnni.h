@@ -151,7 +151,7 @@ inline bool FitsInt32(const float* multiplier, const float* bias,
   const __m512 largest = _mm512_set1_ps(static_cast<float>(255 * depth));
   const __m512 limit = _mm512_set1_ps(0x1p30F);
   __mmask16 fits = 0xFFFF;
-  for (int v = 0; v < kDirectBlockFilters; v += 16) {
+  for (int v = 0; v < kPackedBlockFilters; v += 16) {
     const __m512 bound =
         _mm512_fmadd_ps(largest, _mm512_load_ps(multiplier + v),
                         _mm512_abs_ps(_mm512_load_ps(bias + v)));
@@ -177,7 +177,7 @@ inline TileKind KindOf(const DirectTask& task, const TileOutput& out) {
 }
 
 inline void CopyPadded(const float* from, int count, float* to) {
-  for (int i = 0; i < kDirectBlockFilters; i += 16) {
+  for (int i = 0; i < kPackedBlockFilters; i += 16) {
     const int left = count - i;
     const auto mask = static_cast<__mmask16>(left >= 16 ? 0xFFFF
                                              : left > 0 ? (1 << left) - 1
@@ -188,23 +188,23 @@ inline void CopyPadded(const float* from, int count, float* to) {
 
 // Multipliers and biases of a block.
 inline constexpr std::size_t kFactorBytes =
-    2 * kDirectBlockFilters * sizeof(float);
+    2 * kPackedBlockFilters * sizeof(float);
 
 // Fills `factors`, kFactorBytes, with the block's multipliers and biases.
 inline TileOutput OutputOf(const DirectTask& task, int block, void* factors) {
   const Epilogue& e = task.call->epilogue;
-  const int k = block * kDirectBlockFilters;
-  const int count = Smaller(task.g->filters - k, kDirectBlockFilters);
+  const int k = block * kPackedBlockFilters;
+  const int count = Smaller(task.g->filters - k, kPackedBlockFilters);
   const std::size_t element = e.output_type == OutputType::kU8 ? 1 : 2;
   auto* multiplier = static_cast<float*>(factors);
-  float* bias = multiplier + kDirectBlockFilters;
+  float* bias = multiplier + kPackedBlockFilters;
   CopyPadded(e.multiplier + k, count, multiplier);
   CopyPadded(e.bias + k, count, bias);
   TileOutput out = {TileKind::kSums,
                     nullptr,
                     multiplier,
                     bias,
-                    ~__mmask64{0} >> (kDirectBlockFilters - count),
+                    ~__mmask64{0} >> (kPackedBlockFilters - count),
                     nullptr,
                     task.g->filters * element};
   out.kind = KindOf(task, out);

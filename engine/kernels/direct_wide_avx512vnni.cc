@@ -20,7 +20,7 @@ constexpr int kPartBytes = 24 << 10;
 // How far ahead codes are asked for. The processor alone does not: between two
 // parts it sees none.
 constexpr int kCodesAhead = 2 << 10;
-constexpr int kTileSums = kDirectTilePixels * kDirectBlockFilters;
+constexpr int kTileSums = kDirectTilePixels * kPackedBlockFilters;
 
 // Sets of accumulators that steps take in turn, so that there are enough sums
 // to hide a multiplication's latency.
@@ -327,8 +327,8 @@ void Multiply(const DirectTask& task, const DirectChunk& chunk, int block,
 
 void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   const int filters = task.g->filters;
-  const int k = block * kDirectBlockFilters;
-  const int count = Smaller(filters - k, kDirectBlockFilters);
+  const int k = block * kPackedBlockFilters;
+  const int count = Smaller(filters - k, kPackedBlockFilters);
   TileOutput out = OutputOf(task, block, task.own);
   out.sums = reinterpret_cast<std::int32_t*>(task.own + kFactorBytes);
   out.output = static_cast<std::uint8_t*>(task.call->output) +

@@ -35,8 +35,8 @@ constexpr std::size_t ElementBytes(OutputType type) {
 struct KernelTable {
   std::string_view name;
   bool (*is_supported)();
-  // The planner takes the one that applies and predicts the least time. At
-  // least one applies to every layer.
+  // A call takes the one that applies and predicts the least time. At least
+  // one applies to every layer. They read the same packed weights.
   std::span<const ConvKernel* const> conv;
   PoolFunction max_pool;
   PoolFunction average_pool;

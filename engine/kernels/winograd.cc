@@ -50,35 +50,6 @@ std::ptrdiff_t PlaneStride(std::ptrdiff_t elements, std::ptrdiff_t size) {
   return (elements * size / 64) % 2 == 0 ? elements + line : elements;
 }
 
-std::uint8_t Code(const ConvGeometry& g, const std::int8_t* codes, int filter,
-                  int channel, int tap) {
-  if (filter >= g.filters || channel >= g.in_c) return 0;
-  const std::size_t at =
-      (static_cast<std::size_t>(filter) * kTaps + tap) * g.in_c + channel;
-  return codes[at] < 0 ? 2 : static_cast<std::uint8_t>(codes[at]);
-}
-
-// Filter within its block of byte `byte` (0..63) of a unit's half.
-int FilterOfLane(int lane, int z) { return 16 * (lane / 4) + 4 * z + lane % 4; }
-
-void PackUnit(const ConvGeometry& g, const std::int8_t* codes, int first_filter,
-              int first_channel, int unit, std::uint8_t* group) {
-  for (int byte = 0; byte < 64; ++byte) {
-    const int z = 2 * (unit % 2) + byte % 2;
-    const int filter = first_filter + FilterOfLane(byte / 4, z);
-    const int channel = first_channel + 2 * (unit / 2) + (byte / 2) % 2;
-    for (int j = 0; j < 3; ++j) {
-      const int outer = Code(g, codes, filter, channel, j) |
-                        Code(g, codes, filter, channel, 6 + j) << 2;
-      const int inner = Code(g, codes, filter, channel, 3 + j);
-      group[(2 * j + unit / 2) * 64 + byte] |=
-          static_cast<std::uint8_t>(outer << (4 * (unit % 2)));
-      group[(6 + j) * 64 + byte] |=
-          static_cast<std::uint8_t>(inner << (2 * unit));
-    }
-  }
-}
-
 }  // namespace
 
 Split ChooseSplit(int size) {
@@ -156,7 +127,6 @@ ScratchLayout PlanScratch(const Profile& profile, const ConvGeometry& g,
   };
   layout.tiles = take(sizeof(Tile) * n);
   layout.border = take(slab_channels + kOverreadBytes);
-  layout.scales = take(sizeof(float) * 2 * kFilterBlock * blocks);
   layout.outputs = take(sizeof(std::int32_t) * 16 * kFilterBlock);
   layout.weights =
       take(layout.weight_block_bytes * (blocking.resident ? blocks : 1));
@@ -169,28 +139,12 @@ ScratchLayout PlanScratch(const Profile& profile, const ConvGeometry& g,
   return layout;
 }
 
-std::size_t PackedBytes(const ConvGeometry& g) {
-  return std::size_t{1} * FilterBlocks(g) * CeilDiv(g.in_c, kChannelGroup) *
-         kGroupBytes;
-}
-
-void Pack(const ConvGeometry& g, const std::int8_t* codes,
-          std::uint8_t* packed) {
-  std::memset(packed, 0, PackedBytes(g));
-  for (int block = 0; block < FilterBlocks(g); ++block) {
-    for (int c = 0; c < g.in_c; c += kChannelGroup) {
-      for (int unit = 0; unit < 4; ++unit)
-        PackUnit(g, codes, block * kFilterBlock, c, unit, packed);
-      packed += kGroupBytes;
-    }
-  }
-}
-
 bool Applies(const ConvGeometry& g, const std::int8_t* codes) {
   if (g.kernel_h != 3 || g.kernel_w != 3) return false;
   if (g.stride_h != 1 || g.stride_w != 1) return false;
   if (g.pad_top < 0 || g.pad_top > 2 || g.pad_left < 0 || g.pad_left > 2)
     return false;
+  if (MakePackedLayout(g).gathers) return false;
   const std::size_t taps = std::size_t{kTaps} * g.in_c;
   if (taps <= kMaxTapsOfOneSign) return true;
   for (int k = 0; k < g.filters; ++k) {
@@ -205,20 +159,6 @@ bool Applies(const ConvGeometry& g, const std::int8_t* codes) {
 bool FusesMaxPool(const ConvGeometry& g) {
   // Tiles of 3 would cut 2x2 windows.
   return ChooseSplit(g.out_h).threes == 0 && ChooseSplit(g.out_w).threes == 0;
-}
-
-void OrderScales(const ConvGeometry& g, const Epilogue& epilogue, int begin,
-                 int end, float* scales) {
-  for (int block = begin; block < end; ++block, scales += 2 * kFilterBlock) {
-    for (int z = 0; z < 4; ++z) {
-      for (int lane = 0; lane < 16; ++lane) {
-        const int filter = block * kFilterBlock + FilterOfLane(lane, z);
-        const bool real = filter < g.filters;
-        scales[16 * z + lane] = real ? epilogue.multiplier[filter] : 0;
-        scales[kFilterBlock + 16 * z + lane] = real ? epilogue.bias[filter] : 0;
-      }
-    }
-  }
 }
 
 void FindPixels(const ConvCall& call, const Tile& tile,

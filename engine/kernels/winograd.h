@@ -36,13 +36,13 @@
 #include <cstdint>
 
 #include "engine/kernels/conv.h"
+#include "engine/kernels/packed_weights.h"
 
 namespace tern::winograd {
 
 inline constexpr int kPositions = 36;
-inline constexpr int kFilterBlock = 64;
-inline constexpr int kChannelGroup = 4;  // channels in a packed group
-inline constexpr int kGroupBytes = 576;  // 64 filters x 4 channels x 9 taps
+inline constexpr int kFilterBlock = kPackedBlockFilters;
+inline constexpr int kChannelGroup = kPackedGroupChannels;
 inline constexpr std::int32_t kInverse9 = 954437177;
 inline constexpr int kMaxTapsOfOneSign = ((1 << 25) - 1) / 255;
 
@@ -86,8 +86,9 @@ struct Profile {
 
 // How one call is cut up. `tile_block` tiles are transformed at a time; their
 // products are summed over `channel_chunk` channels at a time (a multiple of
-// 4). Transformed weights of all filters stay in a thread's scratch for all its
-// tasks if `resident`. A task is a range of tiles and of filter blocks.
+// kChannelGroup). Transformed weights of all filters stay in a thread's scratch
+// for all its tasks if `resident`. A task is a range of tiles and of filter
+// blocks.
 struct Blocking {
   Split rows, cols;
   int tiles = 0;
@@ -124,7 +125,7 @@ PositionRanges FindRanges(const Tile* tiles, int count);
 // Where things lie in a thread's scratch; strides are in elements. Planes never
 // lie a multiple of 4096 bytes apart: that would map all 36 to one cache set.
 struct ScratchLayout {
-  std::size_t tiles, border, scales, inputs, weights, wide, sums, outputs;
+  std::size_t tiles, border, inputs, weights, wide, sums, outputs;
   std::size_t total;
   std::ptrdiff_t input_row, input_plane;
   std::ptrdiff_t weight_plane;        // within one filter block's chunk
@@ -134,23 +135,8 @@ struct ScratchLayout {
 ScratchLayout PlanScratch(const Profile& profile, const ConvGeometry& geometry,
                           const Blocking& blocking);
 
-// Packed weights, the same for all instruction sets: [filters / 64]
-// [channels / 4][9][64 bytes]. A group holds four units (channel pair, half);
-// byte 4l+2b+h of a unit belongs to channel b of the pair and to filter
-// 16(l/4) + 4(2 half + h) + l%4 of the block. Vectors 2j + unit/2 hold, in the
-// low (even unit) or high nibble, the codes of taps (0, j) and (2, j); vectors
-// 6 + j hold the codes of taps (1, j). Codes: 0, 1, and 2 for -1.
-std::size_t PackedBytes(const ConvGeometry& geometry);
-void Pack(const ConvGeometry& geometry, const std::int8_t* codes,
-          std::uint8_t* packed);
-
 bool Applies(const ConvGeometry& geometry, const std::int8_t* codes);
 bool FusesMaxPool(const ConvGeometry& geometry);
-
-// Multipliers and biases of filter blocks [begin, end) in the lanes' order,
-// [block][multiplier, bias][64]; zeros for filters that do not exist.
-void OrderScales(const ConvGeometry& geometry, const Epilogue& epilogue,
-                 int begin, int end, float* scales);
 
 // The pixels that tile covers, 6 x 6, `border` where there are none.
 void FindPixels(const ConvCall& call, const Tile& tile,

@@ -110,9 +110,7 @@ void TransformOutput(const std::int32_t* sums, std::ptrdiff_t plane,
 enum class Kind : std::uint8_t { kU8AnyClamp, kU8FullRange, kS16, kF32 };
 enum class Residual : std::uint8_t { kNone, kU8, kS16 };
 
-// Filters are finished 32 at a time: lane l of vector z holds filter
-// 16 (l / 4) + 4 z + l % 4 of them, so that packing four vectors to bytes
-// leaves the filters in order.
+// Filters are finished 32 at a time.
 constexpr int kHalfBlock = 32;
 
 TERN_INLINE V LoadU(const void* from) {
@@ -122,68 +120,70 @@ TERN_INLINE void StoreU(void* to, V v) {
   _mm256_storeu_si256(static_cast<V*>(to), v);
 }
 
+// `count` of kHalfBlock elements at `from`, zeros behind them in `part`.
+template <typename T>
+TERN_INLINE const T* Padded(const T* from, int count, T* part) {
+  if (count == kHalfBlock) return from;
+  std::memset(part, 0, sizeof(T) * kHalfBlock);
+  std::memcpy(part, from, sizeof(T) * count);
+  return part;
+}
+
+TERN_INLINE void LoadFloats(const float* from, int valid, __m256 out[4]) {
+  float part[kHalfBlock];
+  from = Padded(from, valid, part);
+#pragma GCC unroll 4
+  for (int z = 0; z < 4; ++z) out[z] = _mm256_loadu_ps(from + 8 * z);
+}
+
 TERN_INLINE void LoadResidualU8(const std::uint8_t* from, int valid,
                                 __m256 r[4]) {
-  alignas(32) std::uint8_t part[kHalfBlock] = {};
-  if (valid < kHalfBlock) {
-    std::memcpy(part, from, valid);
-    from = part;
-  }
-  const V bytes = LoadU(from);
-  const V spread = _mm256_broadcastsi128_si256(
-      _mm_setr_epi32(0x80808000, 0x80808001, 0x80808002, 0x80808003));
+  std::uint8_t part[kHalfBlock];
+  from = Padded(from, valid, part);
 #pragma GCC unroll 4
   for (int z = 0; z < 4; ++z)
-    r[z] = _mm256_cvtepi32_ps(
-        _mm256_shuffle_epi8(bytes, Add32(spread, _mm256_set1_epi32(4 * z))));
+    r[z] = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(
+        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + 8 * z))));
 }
 
 TERN_INLINE void LoadResidualS16(const std::int16_t* from, int valid,
                                  __m256 r[4]) {
-  alignas(32) std::int16_t part[kHalfBlock] = {};
-  if (valid < kHalfBlock) {
-    std::memcpy(part, from, sizeof(*from) * valid);
-    from = part;
-  }
-  const V low = LoadU(from);
-  const V high = LoadU(from + 16);
-  const V a = _mm256_permute2x128_si256(low, high, 0x20);
-  const V b = _mm256_permute2x128_si256(low, high, 0x31);
-  const V wide[4] = {_mm256_unpacklo_epi16(a, a), _mm256_unpackhi_epi16(a, a),
-                     _mm256_unpacklo_epi16(b, b), _mm256_unpackhi_epi16(b, b)};
+  std::int16_t part[kHalfBlock];
+  from = Padded(from, valid, part);
 #pragma GCC unroll 4
   for (int z = 0; z < 4; ++z)
-    r[z] = _mm256_cvtepi32_ps(_mm256_srai_epi32(wide[z], 16));
+    r[z] = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 8 * z))));
 }
 
 TERN_INLINE void StoreF32(const __m256 f[4], int valid, float* to) {
-  alignas(32) float ordered[kHalfBlock];
+  float part[kHalfBlock];
 #pragma GCC unroll 4
-  for (int z = 0; z < 4; ++z) {
-    _mm_store_ps(ordered + 4 * z, _mm256_castps256_ps128(f[z]));
-    _mm_store_ps(ordered + 16 + 4 * z, _mm256_extractf128_ps(f[z], 1));
-  }
-  std::memcpy(to, ordered, sizeof(float) * valid);
+  for (int z = 0; z < 4; ++z) _mm256_storeu_ps(part + 8 * z, f[z]);
+  std::memcpy(to, part, sizeof(float) * valid);
 }
 
+// Packing works within 128-bit lanes; a permutation puts them in order.
 TERN_INLINE void StoreS16(const V i[4], int valid, std::int16_t* to) {
-  const V a = _mm256_packs_epi32(i[0], i[1]);
-  const V b = _mm256_packs_epi32(i[2], i[3]);
-  alignas(32) std::int16_t part[kHalfBlock];
+  std::int16_t part[kHalfBlock];
   std::int16_t* at = valid < kHalfBlock ? part : to;
-  StoreU(at, _mm256_permute2x128_si256(a, b, 0x20));
-  StoreU(at + 16, _mm256_permute2x128_si256(a, b, 0x31));
+#pragma GCC unroll 2
+  for (int z = 0; z < 4; z += 2)
+    StoreU(at + 8 * z,
+           _mm256_permute4x64_epi64(_mm256_packs_epi32(i[z], i[z + 1]), 0xD8));
   if (valid < kHalfBlock) std::memcpy(to, part, sizeof(*to) * valid);
 }
 
 TERN_INLINE void StoreU8(const V i[4], int valid, std::uint8_t* to) {
-  const V bytes = _mm256_packus_epi16(_mm256_packs_epi32(i[0], i[1]),
-                                      _mm256_packs_epi32(i[2], i[3]));
+  const V bytes = _mm256_permutevar8x32_epi32(
+      _mm256_packus_epi16(_mm256_packs_epi32(i[0], i[1]),
+                          _mm256_packs_epi32(i[2], i[3])),
+      _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   if (valid == kHalfBlock) {
     StoreU(to, bytes);
     return;
   }
-  alignas(32) std::uint8_t part[kHalfBlock];
+  std::uint8_t part[kHalfBlock];
   StoreU(part, bytes);
   std::memcpy(to, part, valid);
 }
@@ -251,7 +251,7 @@ TERN_INLINE void PoolWindow(const ConvCall& call, const std::int32_t* acc,
 #pragma GCC unroll 4
     for (int z = 0; z < 4; ++z)
       now[z] = _mm256_load_si256(
-          reinterpret_cast<const V*>(acc + kSteps[p] * kFilterBlock + 16 * z));
+          reinterpret_cast<const V*>(acc + kSteps[p] * kFilterBlock + 8 * z));
     if constexpr (kResidual == Residual::kNone) {
 #pragma GCC unroll 4
       for (int z = 0; z < 4; ++z)
@@ -277,11 +277,8 @@ void FinishTile(const FinishCall& e, const Tile& tile,
   const ConvGeometry& g = *call.geometry;
   __m256 scale[4];
   __m256 bias[4];
-#pragma GCC unroll 4
-  for (int z = 0; z < 4; ++z) {
-    scale[z] = _mm256_load_ps(e.scales + 16 * z);
-    bias[z] = _mm256_load_ps(e.scales + kFilterBlock + 16 * z);
-  }
+  LoadFloats(call.epilogue.multiplier + e.first_filter, e.valid, scale);
+  LoadFloats(call.epilogue.bias + e.first_filter, e.valid, bias);
   const std::ptrdiff_t row_stride = std::ptrdiff_t{g.out_w} * g.filters;
   const std::ptrdiff_t at =
       (std::ptrdiff_t{tile.image} * g.out_h + tile.y) * row_stride +
@@ -313,7 +310,7 @@ void FinishTile(const FinishCall& e, const Tile& tile,
 #pragma GCC unroll 4
         for (int z = 0; z < 4; ++z)
           now[z] = _mm256_load_si256(reinterpret_cast<const V*>(
-              acc + (4 * r + c) * kFilterBlock + 16 * z));
+              acc + (4 * r + c) * kFilterBlock + 8 * z));
         const std::ptrdiff_t pixel =
             at + r * row_stride + std::ptrdiff_t{c} * g.filters;
         ScalePixel<kResidual>(call, now, scale, bias, pixel, e.valid, f);
@@ -380,11 +377,11 @@ void FinishAvx2(const FinishCall& call, const Tile* tiles, int count) {
     }
     for (int half = 0; half < 2; ++half) {
       FinishCall part = call;
-      part.scales += 8 * half;
       part.first_filter += kHalfBlock * half;
       part.valid -= kHalfBlock * half;
       if (part.valid > kHalfBlock) part.valid = kHalfBlock;
-      if (part.valid > 0) finish(part, tiles[t], call.outputs + 8 * half);
+      if (part.valid > 0)
+        finish(part, tiles[t], call.outputs + kHalfBlock * half);
     }
   }
 }

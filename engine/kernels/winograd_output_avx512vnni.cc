@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "engine/kernels/winograd_pieces.h"
 
@@ -109,85 +108,79 @@ void TransformOutput(const std::int32_t* sums, std::ptrdiff_t plane,
 enum class Store : std::uint8_t { kU8AnyClamp, kU8FullRange, kS16, kF32 };
 enum class Residual : std::uint8_t { kNone, kU8, kS16 };
 
-// Lane l of vector z holds filters 16 (l / 4) + 4 z + l % 4: packing four
-// vectors to bytes leaves the filters in order.
-TERN_INLINE V Chunks(V a, V b, int c0, int c1, int c2, int c3) {
-  const V index = _mm512_setr_epi64(2 * c0, 2 * c0 + 1, 2 * c1, 2 * c1 + 1,
-                                    2 * c2, 2 * c2 + 1, 2 * c3, 2 * c3 + 1);
-  return _mm512_permutex2var_epi64(a, index, b);
+// Of the first `valid` of the block's filters, those in vector z of 16.
+TERN_INLINE __mmask16 Mask16(int valid, int z) {
+  const int left = valid - 16 * z;
+  return static_cast<__mmask16>(left >= 16 ? 0xFFFF
+                                : left > 0 ? (1 << left) - 1
+                                           : 0);
+}
+TERN_INLINE __mmask32 Mask32(int valid, int half) {
+  return __mmask32{Mask16(valid, 2 * half)} |
+         __mmask32{Mask16(valid, 2 * half + 1)} << 16;
+}
+TERN_INLINE __mmask64 Mask64(int valid) {
+  return ~__mmask64{0} >> (kFilterBlock - valid);
 }
 
-TERN_INLINE __mmask64 Mask64(int valid) {
-  return valid >= 64 ? ~__mmask64{0} : (__mmask64{1} << valid) - 1;
-}
-TERN_INLINE __mmask32 Mask32(int valid) {
-  return valid >= 32  ? ~__mmask32{0}
-         : valid <= 0 ? 0
-                      : (__mmask32{1} << valid) - 1;
+TERN_INLINE void LoadFloats(const float* from, int valid, __m512 out[4]) {
+#pragma GCC unroll 4
+  for (int z = 0; z < 4; ++z)
+    out[z] = _mm512_maskz_loadu_ps(Mask16(valid, z), from + 16 * z);
 }
 
 TERN_INLINE void LoadResidualU8(const std::uint8_t* from, int valid,
                                 __m512 r[4]) {
-  const V bytes = valid == kFilterBlock
-                      ? _mm512_loadu_si512(from)
-                      : _mm512_maskz_loadu_epi8(Mask64(valid), from);
-  const V spread = _mm512_broadcast_i32x4(
-      _mm_setr_epi32(0x80808000, 0x80808001, 0x80808002, 0x80808003));
 #pragma GCC unroll 4
-  for (int z = 0; z < 4; ++z)
-    r[z] = _mm512_cvtepi32_ps(
-        _mm512_shuffle_epi8(bytes, Add32(spread, _mm512_set1_epi32(4 * z))));
+  for (int z = 0; z < 4; ++z) {
+    const __m128i bytes =
+        valid == kFilterBlock
+            ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 16 * z))
+            : _mm_maskz_loadu_epi8(Mask16(valid, z), from + 16 * z);
+    r[z] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+  }
 }
 
 TERN_INLINE void LoadResidualS16(const std::int16_t* from, int valid,
                                  __m512 r[4]) {
-  V low;
-  V high;
-  if (valid == kFilterBlock) {
-    low = _mm512_loadu_si512(from);
-    high = _mm512_loadu_si512(from + 32);
-  } else {
-    low = _mm512_maskz_loadu_epi16(Mask32(valid), from);
-    high = _mm512_maskz_loadu_epi16(Mask32(valid - 32), from + 32);
-  }
-  const V a = Chunks(low, high, 0, 2, 4, 6);
-  const V b = Chunks(low, high, 1, 3, 5, 7);
-  const V wide[4] = {_mm512_unpacklo_epi16(a, a), _mm512_unpackhi_epi16(a, a),
-                     _mm512_unpacklo_epi16(b, b), _mm512_unpackhi_epi16(b, b)};
 #pragma GCC unroll 4
-  for (int z = 0; z < 4; ++z)
-    r[z] = _mm512_cvtepi32_ps(_mm512_srai_epi32(wide[z], 16));
+  for (int z = 0; z < 4; ++z) {
+    const __m256i words =
+        valid == kFilterBlock
+            ? _mm256_loadu_si256(
+                  reinterpret_cast<const __m256i*>(from + 16 * z))
+            : _mm256_maskz_loadu_epi16(Mask16(valid, z), from + 16 * z);
+    r[z] = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(words));
+  }
 }
 
 TERN_INLINE void StoreF32(const __m512 f[4], int valid, float* to) {
-  alignas(64) float ordered[kFilterBlock];
 #pragma GCC unroll 4
-  for (int z = 0; z < 4; ++z) {
-    alignas(64) float lanes[16];
-    _mm512_store_ps(lanes, f[z]);
-    for (int lane = 0; lane < 16; ++lane)
-      ordered[16 * (lane / 4) + 4 * z + lane % 4] = lanes[lane];
-  }
-  std::memcpy(to, ordered, sizeof(float) * valid);
+  for (int z = 0; z < 4; ++z)
+    _mm512_mask_storeu_ps(to + 16 * z, Mask16(valid, z), f[z]);
 }
 
+// Packing works within 128-bit lanes; a permutation puts them in order.
 TERN_INLINE void StoreS16(const V i[4], int valid, std::int16_t* to) {
-  const V a = _mm512_packs_epi32(i[0], i[1]);
-  const V b = _mm512_packs_epi32(i[2], i[3]);
-  const V low = Chunks(a, b, 0, 4, 1, 5);
-  const V high = Chunks(a, b, 2, 6, 3, 7);
+  const V order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+  const V low = _mm512_permutexvar_epi64(order, _mm512_packs_epi32(i[0], i[1]));
+  const V high =
+      _mm512_permutexvar_epi64(order, _mm512_packs_epi32(i[2], i[3]));
   if (valid == kFilterBlock) {
     _mm512_storeu_si512(to, low);
     _mm512_storeu_si512(to + 32, high);
   } else {
-    _mm512_mask_storeu_epi16(to, Mask32(valid), low);
-    _mm512_mask_storeu_epi16(to + 32, Mask32(valid - 32), high);
+    _mm512_mask_storeu_epi16(to, Mask32(valid, 0), low);
+    _mm512_mask_storeu_epi16(to + 32, Mask32(valid, 1), high);
   }
 }
 
 TERN_INLINE void StoreU8(const V i[4], int valid, std::uint8_t* to) {
-  const V bytes = _mm512_packus_epi16(_mm512_packs_epi32(i[0], i[1]),
-                                      _mm512_packs_epi32(i[2], i[3]));
+  const V order =
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const V bytes = _mm512_permutexvar_epi32(
+      order, _mm512_packus_epi16(_mm512_packs_epi32(i[0], i[1]),
+                                 _mm512_packs_epi32(i[2], i[3])));
   if (valid == kFilterBlock)
     _mm512_storeu_si512(to, bytes);
   else
@@ -282,11 +275,8 @@ void FinishTile(const FinishCall& e, const Tile& tile,
   const ConvGeometry& g = *call.geometry;
   __m512 scale[4];
   __m512 bias[4];
-#pragma GCC unroll 4
-  for (int z = 0; z < 4; ++z) {
-    scale[z] = _mm512_load_ps(e.scales + 16 * z);
-    bias[z] = _mm512_load_ps(e.scales + kFilterBlock + 16 * z);
-  }
+  LoadFloats(call.epilogue.multiplier + e.first_filter, e.valid, scale);
+  LoadFloats(call.epilogue.bias + e.first_filter, e.valid, bias);
   const std::ptrdiff_t row_stride = std::ptrdiff_t{g.out_w} * g.filters;
   const std::ptrdiff_t at =
       (std::ptrdiff_t{tile.image} * g.out_h + tile.y) * row_stride +

@@ -17,13 +17,20 @@ namespace tern::winograd {
 // What finishing the tiles of one filter block needs.
 struct FinishCall {
   const ConvCall* call;
-  const float* scales;  // OrderScales of the block
   int first_filter;
   int valid;             // filters of the block that exist
   bool clamps_rounding;  // ClampsAfterRounding
   const std::int32_t* sums;
   std::ptrdiff_t sum_plane;
   std::int32_t* outputs;  // room for one tile, 16 x 64
+};
+
+// Packed weights (packed_weights.h) of some channels of one filter block.
+struct PackedChannels {
+  const std::uint8_t* codes;  // of the first group, at the first tap
+  std::ptrdiff_t tap_bytes;   // from one tap to the next
+  int vectors;                // 16s of filters
+  int groups;
 };
 
 struct Pieces {
@@ -33,15 +40,15 @@ struct Pieces {
   void (*transform_input)(const std::uint8_t* const* pixels, int rows, int cols,
                           int channels, std::int16_t* out,
                           std::ptrdiff_t plane);
-  // `groups` packed groups of one filter block to out + position * plane, in
-  // an order that `multiply` knows.
-  void (*transform_weights)(const std::uint8_t* packed, int groups,
-                            std::int8_t* out, std::ptrdiff_t plane);
+  // To out + position * plane, in an order that `multiply` knows; filters that
+  // do not exist are 0.
+  void (*transform_weights)(const PackedChannels& packed, std::int8_t* out,
+                            std::ptrdiff_t plane);
   // sums[tile][64] (+)= inputs of `tiles` tiles, `row` apart, times weights of
-  // one position over `pairs` pairs of channels. `wide`: room for these
+  // one position over `steps` steps of 4 channels. `wide`: room for these
   // weights as int16, if the profile keeps them.
   void (*multiply)(const std::int16_t* inputs, std::ptrdiff_t row, int tiles,
-                   int pairs, const std::int8_t* weights, std::int16_t* wide,
+                   int steps, const std::int8_t* weights, std::int16_t* wide,
                    bool accumulate, std::int32_t* sums);
   // Output transform and epilogue.
   void (*finish)(const FinishCall& call, const Tile* tiles, int count);
@@ -61,14 +68,14 @@ extern const Pieces kPiecesAvx2;
 void TransformInputAvx512Vnni(const std::uint8_t* const* pixels, int rows,
                               int cols, int channels, std::int16_t* out,
                               std::ptrdiff_t plane);
-void TransformWeightsAvx512Vnni(const std::uint8_t* packed, int groups,
-                                std::int8_t* out, std::ptrdiff_t plane);
+void TransformWeightsAvx512Vnni(const PackedChannels& packed, std::int8_t* out,
+                                std::ptrdiff_t plane);
 void MultiplyAvx512Vnni(const std::int16_t* inputs, std::ptrdiff_t row,
-                        int tiles, int pairs, const std::int8_t* weights,
+                        int tiles, int steps, const std::int8_t* weights,
                         std::int16_t* wide, bool accumulate,
                         std::int32_t* sums);
 void MultiplyAvx512VnniWide(const std::int16_t* inputs, std::ptrdiff_t row,
-                            int tiles, int pairs, const std::int8_t* weights,
+                            int tiles, int steps, const std::int8_t* weights,
                             std::int16_t* wide, bool accumulate,
                             std::int32_t* sums);
 void FinishAvx512Vnni(const FinishCall& call, const Tile* tiles, int count);
@@ -76,10 +83,10 @@ void FinishAvx512Vnni(const FinishCall& call, const Tile* tiles, int count);
 // avx2
 void TransformInputAvx2(const std::uint8_t* const* pixels, int rows, int cols,
                         int channels, std::int16_t* out, std::ptrdiff_t plane);
-void TransformWeightsAvx2(const std::uint8_t* packed, int groups,
-                          std::int8_t* out, std::ptrdiff_t plane);
+void TransformWeightsAvx2(const PackedChannels& packed, std::int8_t* out,
+                          std::ptrdiff_t plane);
 void MultiplyAvx2(const std::int16_t* inputs, std::ptrdiff_t row, int tiles,
-                  int pairs, const std::int8_t* weights, std::int16_t* wide,
+                  int steps, const std::int8_t* weights, std::int16_t* wide,
                   bool accumulate, std::int32_t* sums);
 void FinishAvx2(const FinishCall& call, const Tile* tiles, int count);
 

@@ -22,8 +22,7 @@ class Worker {
         blocking_(blocking),
         layout_(PlanScratch(pieces.profile, g_, blocking)),
         scratch_(scratch),
-        groups_((g_.in_c + kChannelGroup - 1) / kChannelGroup),
-        blocks_((g_.filters + kFilterBlock - 1) / kFilterBlock),
+        packed_(MakePackedLayout(g_)),
         clamps_rounding_(ClampsAfterRounding(call)) {}
 
   void Begin() {
@@ -32,10 +31,9 @@ class Worker {
       std::memset(border, 0, g_.in_c);
     else
       std::memcpy(border, call_.pad_value, g_.in_c);
-    OrderScales(g_, call_.epilogue, 0, blocks_, At<float>(layout_.scales));
     if (blocking_.resident) {
-      for (int block = 0; block < blocks_; ++block)
-        TransformWeights(block, 0, groups_);
+      for (int block = 0; block < packed_.blocks; ++block)
+        TransformWeights(block, 0, packed_.groups);
     }
     if (SharesInputs(blocking_)) TransformInputs(0, blocking_.tiles);
   }
@@ -43,8 +41,8 @@ class Worker {
   void Run(int task) {
     const int filter_task = task % blocking_.filter_tasks;
     const std::int64_t tile_task = task / blocking_.filter_tasks;
-    first_block_ = blocks_ * filter_task / blocking_.filter_tasks;
-    end_block_ = blocks_ * (filter_task + 1) / blocking_.filter_tasks;
+    first_block_ = packed_.blocks * filter_task / blocking_.filter_tasks;
+    end_block_ = packed_.blocks * (filter_task + 1) / blocking_.filter_tasks;
     const auto edge = [this](std::int64_t piece) {
       return static_cast<int>(blocking_.tiles * piece / blocking_.tile_tasks);
     };
@@ -65,9 +63,13 @@ class Worker {
   }
 
   void TransformWeights(int block, int first_group, int groups) {
-    const std::ptrdiff_t at = std::ptrdiff_t{block} * groups_ + first_group;
-    pieces_.transform_weights(call_.packed + at * kGroupBytes, groups,
-                              WeightsOf(block), layout_.weight_plane);
+    const int vectors = PackedVectors(g_, block);
+    const std::ptrdiff_t group_bytes =
+        std::ptrdiff_t{kPackedVectorBytes} * vectors;
+    const PackedChannels packed = {
+        call_.packed + packed_.block_bytes * block + group_bytes * first_group,
+        group_bytes * packed_.groups, vectors, groups};
+    pieces_.transform_weights(packed, WeightsOf(block), layout_.weight_plane);
   }
 
   void TransformInputs(int first, int count) {
@@ -95,8 +97,8 @@ class Worker {
 
   void MultiplyBlock(int block) {
     const int chunk = blocking_.channel_chunk / kChannelGroup;
-    for (int group = 0; group < groups_; group += chunk) {
-      const int groups = std::min(chunk, groups_ - group);
+    for (int group = 0; group < packed_.groups; group += chunk) {
+      const int groups = std::min(chunk, packed_.groups - group);
       if (!blocking_.resident) TransformWeights(block, group, groups);
       for (int e = 0; e < kPositions; ++e)
         MultiplyPosition(block, e, group, groups);
@@ -110,10 +112,11 @@ class Worker {
         rows_of_4 ? (cols_of_4 ? ranges_.both_of_4 : ranges_.rows_of_4)
                   : (cols_of_4 ? ranges_.cols_of_4 : ranges_.all);
     if (range.begin == range.end) return;
+    const int steps = std::min(4 * groups, packed_.steps - 4 * group);
     pieces_.multiply(
         At<std::int16_t>(layout_.inputs) + e * layout_.input_plane +
             range.begin * layout_.input_row + group * kChannelGroup,
-        layout_.input_row, range.end - range.begin, 2 * groups,
+        layout_.input_row, range.end - range.begin, steps,
         WeightsOf(block) + e * layout_.weight_plane,
         At<std::int16_t>(layout_.wide), group != 0,
         At<std::int32_t>(layout_.sums) + e * layout_.sum_plane +
@@ -124,8 +127,6 @@ class Worker {
     const int filter = block * kFilterBlock;
     FinishCall finish;
     finish.call = &call_;
-    finish.scales =
-        At<float>(layout_.scales) + std::ptrdiff_t{2} * kFilterBlock * block;
     finish.first_filter = filter;
     finish.valid = std::min(kFilterBlock, g_.filters - filter);
     finish.clamps_rounding = clamps_rounding_;
@@ -141,8 +142,7 @@ class Worker {
   const Blocking& blocking_;
   const ScratchLayout layout_;
   std::byte* const scratch_;
-  const int groups_;
-  const int blocks_;
+  const PackedLayout packed_;
   const bool clamps_rounding_;
   // Of the task.
   int first_block_ = 0;
@@ -212,7 +212,7 @@ constexpr ConvKernel MakeKernel() {
           Applies,
           FusesMaxPool,
           PackedBytes,
-          Pack,
+          PackWeights,
           Tasks<kPieces>,
           ScratchBytes<kPieces>,
           Begin<kPieces>,

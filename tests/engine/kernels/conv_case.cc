@@ -222,7 +222,7 @@ ConvCase Random3x3Case(std::mt19937* random) {
   g.out_h = g.in_h + g.pad_top + pad_bottom - 2;
   g.out_w = g.in_w + g.pad_left + pad_right - 2;
   // Mostly small: the plain loops are slow.
-  g.in_c = Uniform(1, Uniform(0, 9, random) == 0 ? 150 : 40, random);
+  g.in_c = Uniform(16, Uniform(0, 9, random) == 0 ? 150 : 40, random);
   g.filters = Uniform(1, Uniform(0, 9, random) == 0 ? 150 : 20, random);
   ConvCase c = RandomCase(g, Uniform(1, 2, random), random);
   ChooseEpilogue(&c, random);

@@ -41,8 +41,8 @@ struct ConvCase {
 ConvCase RandomCase(const ConvGeometry& geometry, int batch,
                     std::mt19937* random);
 
-// A random 3x3 stride-1 layer: maps 1..20, odd channels and filters, padding 0
-// or 1 on each side, any epilogue.
+// A random 3x3 stride-1 layer: maps 1..20, odd channels (at least 16, so that
+// Winograd takes it) and filters, padding 0 or 1 on each side, any epilogue.
 ConvCase Random3x3Case(std::mt19937* random);
 
 // A layer of any kind, with sizes that are multiples of nothing in particular.

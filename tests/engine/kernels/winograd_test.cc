@@ -112,7 +112,11 @@ TEST(WinogradPlanTest, RefusesWhatItCannotDoExactly) {
     codes[codes.size() - winograd::kMaxTapsOfOneSign - 1] = sign;
     EXPECT_FALSE(winograd::Applies(g, codes.data()));
   }
-  g.in_c = 1;
+  g.in_c = 16;
+  EXPECT_TRUE(winograd::Applies(g, codes.data()));
+  g.in_c = 15;  // taps of so few channels are packed as one run
+  EXPECT_FALSE(winograd::Applies(g, codes.data()));
+  g.in_c = 16;
   g.stride_h = 2;
   EXPECT_FALSE(winograd::Applies(g, codes.data()));
   g.stride_h = 1;
@@ -231,7 +235,7 @@ TEST_P(WinogradTest, EqualsTheDefinitionOnRandomLayers) {
 TEST_P(WinogradTest, EveryBatchSize) {
   for (int batch = 1; batch <= 33; ++batch) {
     for (const auto& [h, w] : {std::pair{7, 5}, {4, 8}}) {
-      Check(RandomCase(SameGeometry(h, w, 9, 7), batch, &random_),
+      Check(RandomCase(SameGeometry(h, w, 17, 7), batch, &random_),
             1 + batch % 3);
       if (HasFailure()) return;
     }
@@ -255,7 +259,7 @@ TEST_P(WinogradTest, EveryMixOfTilesAndBlocking) {
         b.rows = rows;
         b.cols = cols;
         b.resident = variant % 2 == 0;
-        b.channel_chunk = b.resident ? 40 : 4 * (1 + variant);
+        b.channel_chunk = b.resident ? 48 : 16 * (1 + variant / 2);
         b.tile_block = 1 + 5 * variant;
         b.tile_tasks = 1 + variant % 3;
         b.filter_tasks = 1 + variant % 2;
@@ -286,7 +290,7 @@ TEST_P(WinogradTest, PoolsAndAddsInEveryCombination) {
           Check(c);
           // A tile that hangs over: odd last rows and columns are dropped.
           ConvCase cut =
-              RandomCase(SameGeometry(7, 11, 5, filters), 1, &random_);
+              RandomCase(SameGeometry(7, 11, 21, filters), 1, &random_);
           cut.epilogue = c.epilogue;
           if (residual > 0)
             AddResidual(&cut, c.epilogue.residual_type, &random_);
@@ -294,7 +298,7 @@ TEST_P(WinogradTest, PoolsAndAddsInEveryCombination) {
           fours.rows = {2, 0};
           fours.cols = {3, 0};
           fours.tile_block = 4;
-          fours.channel_chunk = 8;
+          fours.channel_chunk = 16;
           CheckForced(cut, cut.Expected(), fours);
         }
       }
@@ -304,7 +308,7 @@ TEST_P(WinogradTest, PoolsAndAddsInEveryCombination) {
 
 TEST_P(WinogradTest, ClampsValuesThatLeaveInt32) {
   for (const float bias : {-1e30F, -3e9F, 3e9F, 1e30F}) {
-    ConvCase c = RandomCase(SameGeometry(4, 4, 8, 64), 1, &random_);
+    ConvCase c = RandomCase(SameGeometry(4, 4, 24, 64), 1, &random_);
     std::fill(c.bias.begin(), c.bias.end(), bias);
     Check(c);
     c.epilogue.output_type = OutputType::kS16;
@@ -332,7 +336,7 @@ TEST_P(WinogradTest, EveryPositionAtItsBound) {
       b.rows = rows;
       b.cols = cols;
       b.tile_block = 1;
-      b.channel_chunk = 36;
+      b.channel_chunk = 48;
       for (int e = 0; e < kPositions; ++e) {
         for (const int sign : {-1, 1}) {
           const std::vector<int> pattern = Extreme(e, height, width, sign);
