@@ -44,14 +44,17 @@ struct LoadOptions {
   std::uint64_t max_macs_per_image = std::uint64_t{1} << 40;
   std::uint64_t max_activation_bytes = std::uint64_t{1} << 30;
   // Ternary layers take the kernel of this name ("direct", "winograd")
-  // wherever it applies; empty: the one predicted to take the least time.
+  // wherever it applies; empty: for each batch the one predicted to take the
+  // least time.
   std::string conv_kernel;
 };
 
 // One step of a model's plan, for tools and logs.
 struct StepInfo {
   std::string nodes;   // "conv1+pool1"
-  std::string kernel;  // "direct", "winograd", "onednn_f32", "max_pool", ...
+  // "direct", "winograd", "onednn_f32", "max_pool", ...; where that depends on
+  // the batch, "direct 1, winograd 2-64".
+  std::string kernel;
   std::size_t packed_bytes = 0;
 };
 

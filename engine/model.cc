@@ -9,6 +9,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
 #include "engine/engine.h"
 #include "engine/model/model_file.h"
@@ -138,10 +139,30 @@ std::uint64_t Model::packed_bytes() const {
 std::uint64_t Model::float32_bytes() const { return parts_->float32_bytes; }
 const Plan& Model::plan() const { return *parts_->plan; }
 
+namespace {
+
+// StepInfo::kernel.
+std::string KernelsOf(const Op& op) {
+  std::vector<std::string> ranges;
+  int first = 1;
+  for (int batch = 1; batch <= kMaxPlanBatch; ++batch) {
+    const std::string kernel = op.Kernel(batch);
+    if (batch < kMaxPlanBatch && op.Kernel(batch + 1) == kernel) continue;
+    if (first == 1 && batch == kMaxPlanBatch) return kernel;
+    ranges.push_back(first == batch
+                         ? absl::StrCat(kernel, " ", batch)
+                         : absl::StrCat(kernel, " ", first, "-", batch));
+    first = batch + 1;
+  }
+  return absl::StrJoin(ranges, ", ");
+}
+
+}  // namespace
+
 std::vector<StepInfo> Model::steps() const {
   std::vector<StepInfo> steps;
   for (const PlanStep& step : parts_->plan->steps()) {
-    steps.push_back({step.name, step.op->Kernel(), step.op->PackedBytes()});
+    steps.push_back({step.name, KernelsOf(*step.op), step.op->PackedBytes()});
   }
   return steps;
 }

@@ -107,7 +107,7 @@ class GridProduct : public Op {
     StoreWeights();
   }
 
-  std::string Kernel() const override { return "onednn_f32"; }
+  std::string Kernel(int) const override { return "onednn_f32"; }
 
   std::size_t PackedBytes() const override {
     return weights_.size() + 2 * sizeof(float) * layer_.weights.bias.size();

@@ -30,8 +30,8 @@ class Op {
   Op(const Op&) = delete;
   Op& operator=(const Op&) = delete;
 
-  // What runs it: "direct", "onednn", "max_pool", ...
-  virtual std::string Kernel() const = 0;
+  // What runs a batch: "direct", "winograd", "onednn_f32", "max_pool", ...
+  virtual std::string Kernel(int batch) const = 0;
   // Memory that the op holds for weights, multipliers and biases.
   virtual std::size_t PackedBytes() const { return 0; }
   virtual std::size_t ScratchBytes(int batch, int threads) const = 0;

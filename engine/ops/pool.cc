@@ -11,7 +11,7 @@ class Pool : public Op {
       : function_(layer.average ? table.average_pool : table.max_pool),
         layer_(layer) {}
 
-  std::string Kernel() const override {
+  std::string Kernel(int) const override {
     return layer_.average ? "average_pool" : "max_pool";
   }
 

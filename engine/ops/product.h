@@ -28,21 +28,29 @@ struct ProductLayer {
   float high = 255;
   bool has_residual = false;
   OutputType residual_type = OutputType::kU8;
-  float residual_scale = 0;   // scale of the residual / scale of the output
-  bool max_pool_2x2 = false;  // only where the kernel fuses it
+  float residual_scale = 0;  // scale of the residual / scale of the output
 };
 
 Epilogue MakeEpilogue(const ProductLayer& layer, const void* residual);
 
-// The kernel of `table` for a ternary layer: `preferred` (a kernel's name)
-// where it applies, otherwise the one that predicts the least time.
-const ConvKernel& ChooseConvKernel(const KernelTable& table,
-                                   const ConvGeometry& geometry,
-                                   const std::int8_t* codes,
-                                   std::string_view preferred);
+// The kernels of `table` for a ternary layer: the one called `preferred` where
+// that applies, otherwise all that do. Never empty.
+std::vector<const ConvKernel*> ConvKernelsFor(const KernelTable& table,
+                                              const ConvGeometry& geometry,
+                                              const std::int8_t* codes,
+                                              std::string_view preferred);
 
-std::unique_ptr<Op> MakeTernaryProduct(const ConvKernel& kernel,
-                                       ProductLayer layer);
+// The one of them that predicts the least time for a batch.
+const ConvKernel& FastestKernel(const std::vector<const ConvKernel*>& kernels,
+                                const ConvGeometry& geometry, int batch);
+
+// `kernels` are ConvKernelsFor the layer; each batch runs on the fastest.
+// `pool`, where not null, is a 2x2 max-pool of the layer's outputs: kernels
+// that cannot do it along the way leave their outputs to it in scratch, some
+// pictures at a time.
+std::unique_ptr<Op> MakeTernaryProduct(std::vector<const ConvKernel*> kernels,
+                                       ProductLayer layer,
+                                       std::unique_ptr<Op> pool);
 
 // Input is u8. INTERNAL where oneDNN refuses.
 absl::StatusOr<std::unique_ptr<Op>> MakeGridProduct(const KernelTable& table,

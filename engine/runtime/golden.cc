@@ -2,6 +2,8 @@
 
 #include <bit>
 #include <cstring>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -76,6 +78,67 @@ absl::StatusOr<GoldenRun> RunGolden(const Plan& plan,
   return run;
 }
 
+namespace {
+
+// The smallest batch of each combination of kernels that the plan runs on.
+std::vector<int> BatchesOfKernels(const Plan& plan) {
+  std::vector<int> batches;
+  std::set<std::string> seen;
+  for (int batch = 1; batch <= plan.MaxBatch(); ++batch) {
+    std::string kernels;
+    for (const PlanStep& step : plan.steps()) {
+      absl::StrAppend(&kernels, step.op->Kernel(batch), " ");
+    }
+    if (seen.insert(kernels).second) batches.push_back(batch);
+  }
+  return batches;
+}
+
+// The logits of all golden pictures, run `batch` at a time; the last batch is
+// filled up from the front.
+absl::StatusOr<std::vector<float>> LogitsInBatches(
+    const Plan& plan, const model::v1::Golden& golden, std::size_t classes,
+    int batch) {
+  const PlanTensor& picture = plan.tensors()[0];
+  const std::vector<std::uint8_t> pictures =
+      GoldenPictures(golden, picture.bytes);
+  const std::size_t count = pictures.size() / picture.bytes;
+  AlignedBuffer arena(plan.ArenaBytes(batch));
+  AlignedBuffer scratch(plan.ScratchBytes(batch, 1));
+  ThreadPool pool(1);
+  std::vector<float> logits;
+  std::vector<float> some(batch * classes);
+  for (std::size_t first = 0; first < count; first += batch) {
+    for (std::size_t i = 0; i < some.size() / classes; ++i) {
+      std::memcpy(arena.data() + picture.offset * batch + i * picture.bytes,
+                  pictures.data() + (first + i) % count * picture.bytes,
+                  picture.bytes);
+    }
+    TERN_RETURN_IF_ERROR(plan.Run(batch, arena.data(), scratch.data(), &pool,
+                                  some.data(), [](int, const std::byte*) {}));
+    logits.insert(logits.end(), some.begin(), some.end());
+  }
+  logits.resize(count * classes);
+  return logits;
+}
+
+absl::Status CheckLogits(const std::vector<float>& logits,
+                         const model::v1::Golden& golden, int batch) {
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const float wanted = golden.logit(static_cast<int>(i));
+    if (std::bit_cast<std::uint32_t>(logits[i]) ==
+        std::bit_cast<std::uint32_t>(wanted)) {
+      continue;
+    }
+    return absl::DataLossError(absl::StrCat("golden test, batch ", batch,
+                                            ": logit ", i, " is ", logits[i],
+                                            ", the card has ", wanted));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status VerifyGolden(const Plan& plan, const model::v1::Header& header,
                           std::size_t classes) {
   if (!header.card().has_golden()) {
@@ -95,15 +158,13 @@ absl::Status VerifyGolden(const Plan& plan, const model::v1::Header& header,
                      absl::Hex(run.node_hash[i], absl::kZeroPad16),
                      ", the card has ", absl::Hex(wanted, absl::kZeroPad16)));
   }
-  for (std::size_t i = 0; i < run.logits.size(); ++i) {
-    const float wanted = golden.logit(static_cast<int>(i));
-    if (std::bit_cast<std::uint32_t>(run.logits[i]) ==
-        std::bit_cast<std::uint32_t>(wanted)) {
-      continue;
-    }
-    return absl::DataLossError(absl::StrCat("golden test: logit ", i, " is ",
-                                            run.logits[i], ", the card has ",
-                                            wanted));
+  const int count = static_cast<int>(run.logits.size() / classes);
+  TERN_RETURN_IF_ERROR(CheckLogits(run.logits, golden, count));
+  for (const int batch : BatchesOfKernels(plan)) {
+    if (batch == count) continue;
+    TERN_ASSIGN_OR_RETURN(const std::vector<float> logits,
+                          LogitsInBatches(plan, golden, classes, batch));
+    TERN_RETURN_IF_ERROR(CheckLogits(logits, golden, batch));
   }
   return absl::OkStatus();
 }

@@ -24,7 +24,8 @@ absl::StatusOr<GoldenRun> RunGolden(const Plan& plan,
                                     std::size_t classes);
 
 // INVALID_ARGUMENT where there is no golden test, DATA_LOSS where the plan
-// does not reproduce it; names the first node that differs. `header` is a
+// does not reproduce it, on every combination of kernels that batches of some
+// size run on; names the first node that differs. `header` is a
 // checked one.
 absl::Status VerifyGolden(const Plan& plan, const model::v1::Header& header,
                           std::size_t classes);

@@ -20,10 +20,10 @@
 namespace tern {
 
 struct PlanOptions {
-  // Max-pool as part of the convolution before it, where the kernel can.
+  // Max-pool as part of the convolution before it, where a kernel can.
   bool fuse = true;
   // Ternary layers take the kernel of this name wherever it applies; empty:
-  // the one that predicts the least time.
+  // for each batch the one that predicts the least time.
   std::string conv_kernel;
 };
 

@@ -179,6 +179,14 @@ class PlanBuilder {
            IsPool2x2(Node(i + 1), shapes_.node[i + 1]);
   }
 
+  static bool AnyPools(const std::vector<const ConvKernel*>& kernels,
+                       const ConvGeometry& geometry) {
+    return std::any_of(kernels.begin(), kernels.end(),
+                       [&geometry](const ConvKernel* kernel) {
+                         return kernel->fuses_max_pool(geometry);
+                       });
+  }
+
   absl::StatusOr<int> AddProduct(int i) {
     TERN_ASSIGN_OR_RETURN(NodeWeights weights, weights_(i));
     ProductLayer layer = ProductLayerOf(i, std::move(weights));
@@ -192,13 +200,16 @@ class PlanBuilder {
       AddStep(*std::move(op), i, 1);
       return 1;
     }
-    const ConvKernel& kernel =
-        ChooseConvKernel(kernels_, layer.geometry, layer.weights.ternary.data(),
-                         options_.conv_kernel);
-    layer.max_pool_2x2 =
-        PoolFollows(i) && kernel.fuses_max_pool(layer.geometry);
-    const int nodes = layer.max_pool_2x2 ? 2 : 1;
-    AddStep(MakeTernaryProduct(kernel, std::move(layer)), i, nodes);
+    std::vector<const ConvKernel*> kernels =
+        ConvKernelsFor(kernels_, layer.geometry, layer.weights.ternary.data(),
+                       options_.conv_kernel);
+    std::unique_ptr<Op> pool;
+    if (PoolFollows(i) && AnyPools(kernels, layer.geometry))
+      pool = MakePool(kernels_, PoolLayerOf(i + 1));
+    const int nodes = pool == nullptr ? 1 : 2;
+    AddStep(MakeTernaryProduct(std::move(kernels), std::move(layer),
+                               std::move(pool)),
+            i, nodes);
     return nodes;
   }
 

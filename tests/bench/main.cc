@@ -29,8 +29,8 @@ struct Arguments {
 };
 
 void Declare(CLI::App* app, Arguments* a) {
-  const std::vector<std::string> parts = {"layers", "networks", "avx2",
-                                          "scaling", "memory"};
+  const std::vector<std::string> parts = {"layers", "choice",  "networks",
+                                          "avx2",   "scaling", "memory"};
   app->add_option("--parts", a->parts, "What to measure, after the peak")
       ->delimiter(',')
       ->check(CLI::IsMember(parts))
@@ -69,6 +69,7 @@ absl::Status RunParts(const Arguments& a, const Options& options,
   };
   RunPeak(options, report);
   if (wanted("layers")) TERN_RETURN_IF_ERROR(RunLayers(options, report));
+  if (wanted("choice")) TERN_RETURN_IF_ERROR(RunChoice(options, report));
   if (wanted("networks")) TERN_RETURN_IF_ERROR(RunNetworks(options, report));
   if (wanted("avx2")) TERN_RETURN_IF_ERROR(RunAvx2(options, report));
   if (wanted("scaling")) TERN_RETURN_IF_ERROR(RunScaling(options, report));

@@ -29,6 +29,9 @@ void RunPeak(const Options& options, Report* report);
 // Every layer's shape: ours and three peers.
 absl::Status RunLayers(const Options& options, Report* report);
 
+// Every layer on every kernel that takes it: whether the planner chooses well.
+absl::Status RunChoice(const Options& options, Report* report);
+
 // Whole networks, the same contenders.
 absl::Status RunNetworks(const Options& options, Report* report);
 

@@ -13,7 +13,7 @@
 namespace tern::bench {
 
 TernLayer::TernLayer(const KernelTable& kernels, const ConvGeometry& geometry,
-                     int batch)
+                     int batch, std::string_view preferred)
     : geometry_(geometry), batch_(batch) {
   const ConvGeometry& g = geometry_;
   std::minstd_rand random(1);
@@ -21,7 +21,8 @@ TernLayer::TernLayer(const KernelTable& kernels, const ConvGeometry& geometry,
   std::vector<std::int8_t> codes(taps * g.filters);
   for (std::int8_t& code : codes)
     code = static_cast<std::int8_t>(static_cast<int>(random() % 3) - 1);
-  kernel_ = &ChooseConvKernel(kernels, g, codes.data(), "");
+  kernel_ = &FastestKernel(ConvKernelsFor(kernels, g, codes.data(), preferred),
+                           g, batch);
   packed_ = AlignedBuffer(kernel_->packed_bytes(g));
   kernel_->pack(g, codes.data(), packed_.as<std::uint8_t>());
   const std::size_t pictures = batch;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -16,12 +17,12 @@
 
 namespace tern::bench {
 
-// One ternary layer with random weights on the kernel that the planner takes,
-// on one thread.
+// One ternary layer with random weights on one thread, on the kernel of the
+// name `preferred` or else the planner's choice.
 class TernLayer {
  public:
-  TernLayer(const KernelTable& kernels, const ConvGeometry& geometry,
-            int batch);
+  TernLayer(const KernelTable& kernels, const ConvGeometry& geometry, int batch,
+            std::string_view preferred = "");
   void Run();
   std::string kernel() const;
   std::size_t scratch_bytes() const { return scratch_.size(); }

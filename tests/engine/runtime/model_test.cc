@@ -132,6 +132,46 @@ TEST(Model, ChangedLogitFailsTheGoldenTest) {
   EXPECT_THAT(std::string(model.status().message()), HasSubstr("logit 4 is "));
 }
 
+// The golden pictures are more than one: a kernel that serves single pictures
+// alone must be tried as well.
+TEST(Model, AKernelForSomeBatchesHasToPassTheGoldenTest) {
+  ConvKernel wrong = kConvReference;
+  wrong.name = "wrong";
+  wrong.predicted_ns = [](const ConvGeometry& g, int batch) {
+    return batch == 1 ? 0 : 2 * kConvReference.predicted_ns(g, batch);
+  };
+  wrong.run = [](const ConvCall& call, int threads, int task,
+                 std::byte* scratch) {
+    std::vector<std::uint8_t> dark(call.geometry->in_c * 1000, 0);
+    ConvCall other = call;
+    other.input = dark.data();
+    kConvReference.run(other, threads, task, scratch);
+  };
+  const ConvKernel* const conv[] = {&kConvReference, &wrong};
+  KernelTable table = ReferenceKernels();
+  table.conv = conv;
+  const TinyModel tiny = MakeTinyModel(tern::testing::kTinyMlp, 1);
+  const std::string file = FileOf(tiny);
+  const auto model = Model::Load(AsBytes(file), table, {});
+  EXPECT_EQ(model.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(model.status().message()),
+              HasSubstr("golden test, batch 1: logit 0 is "));
+}
+
+TEST(Model, StepsSayWhichBatchesRunOnWhichKernel) {
+  ConvKernel single = kConvReference;
+  single.name = "single";
+  single.predicted_ns = [](const ConvGeometry& g, int batch) {
+    return batch == 1 ? 0 : 2 * kConvReference.predicted_ns(g, batch);
+  };
+  const ConvKernel* const conv[] = {&kConvReference, &single};
+  KernelTable table = ReferenceKernels();
+  table.conv = conv;
+  const auto model =
+      LoadOrDie(FileOf(MakeTinyModel(tern::testing::kTinyMlp, 1)), table);
+  EXPECT_EQ(model->steps()[0].kernel, "single 1, reference 2-64");
+}
+
 TEST(Model, WithoutGoldenTestIsRefusedUnlessAskedFor) {
   const std::string file =
       tern::testing::TinyModelBytes(MakeTinyModel(tern::testing::kTinyMlp, 1));
