@@ -51,7 +51,7 @@ struct LoadOptions {
 
 // One step of a model's plan, for tools and logs.
 struct StepInfo {
-  std::string nodes;   // "conv1+pool1"
+  std::string nodes;  // "conv1+pool1"
   // "direct", "winograd", "onednn_f32", "max_pool", ...; where that depends on
   // the batch, "direct 1, winograd 2-64".
   std::string kernel;

@@ -146,7 +146,7 @@ std::string KernelsOf(const Op& op) {
   std::vector<std::string> ranges;
   int first = 1;
   for (int batch = 1; batch <= kMaxPlanBatch; ++batch) {
-    const std::string kernel = op.Kernel(batch);
+    std::string kernel = op.Kernel(batch);
     if (batch < kMaxPlanBatch && op.Kernel(batch + 1) == kernel) continue;
     if (first == 1 && batch == kMaxPlanBatch) return kernel;
     ranges.push_back(first == batch

@@ -113,9 +113,6 @@ enum class Residual : std::uint8_t { kNone, kU8, kS16 };
 // Filters are finished 32 at a time.
 constexpr int kHalfBlock = 32;
 
-TERN_INLINE V LoadU(const void* from) {
-  return _mm256_loadu_si256(static_cast<const V*>(from));
-}
 TERN_INLINE void StoreU(void* to, V v) {
   _mm256_storeu_si256(static_cast<V*>(to), v);
 }
