@@ -23,17 +23,23 @@ inline __m256 LoadFloats(const float* from, int count) {
 
 inline __m256 LoadResidual(const Epilogue& e, std::size_t index, int count) {
   if (e.residual_type == OutputType::kU8) {
-    std::uint8_t all[16] = {};
-    memcpy(all, static_cast<const std::uint8_t*>(e.residual) + index,
-           static_cast<unsigned>(count));
+    const auto* from = static_cast<const std::uint8_t*>(e.residual) + index;
+    std::uint8_t all[8] = {};
+    if (count < 8) {
+      memcpy(all, from, static_cast<unsigned>(count));
+      from = all;
+    }
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(all))));
+        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
   }
+  const auto* from = static_cast<const std::int16_t*>(e.residual) + index;
   std::int16_t all[8] = {};
-  memcpy(all, static_cast<const std::int16_t*>(e.residual) + index,
-         sizeof(std::int16_t) * static_cast<unsigned>(count));
+  if (count < 8) {
+    memcpy(all, from, sizeof(*from) * static_cast<unsigned>(count));
+    from = all;
+  }
   return _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(
-      _mm_loadu_si128(reinterpret_cast<const __m128i*>(all))));
+      _mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
 }
 
 // Outputs index .. index + count of filters k .. k + count; count <= 8.
@@ -68,8 +74,14 @@ inline void WriteEight(const Epilogue& e, __m256 acc, int k, std::size_t index,
     memcpy(static_cast<std::int16_t*>(output) + index, all, 2 * bytes);
     return;
   }
-  const std::int64_t packed = _mm_cvtsi128_si64(_mm_packus_epi16(words, words));
-  memcpy(static_cast<std::uint8_t*>(output) + index, &packed, bytes);
+  const __m128i packed = _mm_packus_epi16(words, words);
+  auto* to = static_cast<std::uint8_t*>(output) + index;
+  if (count >= 8) {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), packed);
+    return;
+  }
+  const std::int64_t all = _mm_cvtsi128_si64(packed);
+  memcpy(to, &all, bytes);
 }
 
 }  // namespace
