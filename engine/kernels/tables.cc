@@ -9,6 +9,7 @@
 
 #include "engine/kernels/epilogue_kernels.h"
 #include "engine/kernels/kernels.h"
+#include "engine/kernels/pool_kernels.h"
 #include "engine/kernels/reference.h"
 #include "engine/kernels/winograd_kernels.h"
 
@@ -48,7 +49,7 @@ const KernelTable kAvx512Vnni = {
     .name = "avx512vnni",
     .is_supported = SupportsAvx512Vnni,
     .conv = kAvx512VnniConv,
-    .max_pool = reference::MaxPool,
+    .max_pool = MaxPoolAvx2,
     .average_pool = reference::AveragePool,
     .epilogue = EpiloguesAvx2,
     .convert = ConvertAvx2,
@@ -66,7 +67,7 @@ const KernelTable kAvx512VnniWide = {
                  __builtin_cpu_supports("gfni") != 0;
         },
     .conv = kAvx512VnniWideConv,
-    .max_pool = reference::MaxPool,
+    .max_pool = MaxPoolAvx2,
     .average_pool = reference::AveragePool,
     .epilogue = EpiloguesAvx2,
     .convert = ConvertAvx2,
@@ -78,7 +79,7 @@ const KernelTable kAvx2 = {
     .name = "avx2",
     .is_supported = SupportsAvx2,
     .conv = kAvx2Conv,
-    .max_pool = reference::MaxPool,
+    .max_pool = MaxPoolAvx2,
     .average_pool = reference::AveragePool,
     .epilogue = EpiloguesAvx2,
     .convert = ConvertAvx2,
