@@ -1,6 +1,7 @@
 #include "engine/kernels/direct.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace tern {
 namespace {
@@ -50,8 +51,7 @@ void SetScratch(std::size_t (*task_bytes)(const DirectLayout&),
       static_cast<int>(std::clamp<std::size_t>(tiles, 1, kDirectMaxChunkTiles));
   layout.pad_offset =
       taps * layout.chunk_tiles + kDirectTapsAhead * sizeof(DirectTap);
-  layout.tile_offset =
-      layout.pad_offset + RoundUp64(layout.run) + kOverreadBytes;
+  layout.tile_offset = layout.pad_offset + DirectPadBytes(layout);
   layout.own_offset = layout.tile_offset + kDirectTilePixels *
                                                kPackedBlockFilters *
                                                sizeof(std::int32_t);
@@ -80,6 +80,20 @@ DirectLayout MakeDirectLayout(const ConvGeometry& g, int batch, int threads,
 bool DirectApplies(const ConvGeometry&, const std::int8_t*) { return true; }
 
 bool DirectFusesMaxPool(const ConvGeometry&) { return false; }
+
+std::size_t DirectPadBytes(const DirectLayout& layout) {
+  return RoundUp64(layout.run) + kOverreadBytes;
+}
+
+void FillDirectPad(const DirectTask& task) {
+  const DirectLayout& layout = task.layout;
+  const int channels = task.g->in_c;
+  std::memset(task.pad, 0, DirectPadBytes(layout));
+  if (task.call->pad_value == nullptr) return;
+  for (int i = 0; i + channels <= layout.run; i += channels) {
+    std::memcpy(task.pad + i, task.call->pad_value, channels);
+  }
+}
 
 int DirectTasks(const ConvGeometry& g, int batch, int threads) {
   const DirectLayout layout = MakeDirectLayout(g, batch, threads);

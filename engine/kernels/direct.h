@@ -128,6 +128,10 @@ extern const DirectMicroKernels kDirectMicroKernelsNeon;
 // pixels as it.
 int SameSizeTiles(const DirectChunk& chunk, const DirectTile* tile, int pixel);
 
+// The size of DirectTask::pad; fills it.
+std::size_t DirectPadBytes(const DirectLayout& layout);
+void FillDirectPad(const DirectTask& task);
+
 // The next pixel but `pixels`.
 void AdvanceDirect(const ConvGeometry& g, int pixels, DirectCursor& cursor);
 

@@ -2,7 +2,6 @@
 // by the micro-kernels of one instruction set.
 
 #include <algorithm>
-#include <cstring>
 
 #include "engine/kernels/direct.h"
 #include "engine/kernels/kernels.h"
@@ -109,12 +108,7 @@ DirectTask MakeTask(const ConvCall& call, const DirectLayout& layout,
   task.sums = reinterpret_cast<std::int32_t*>(scratch + layout.tile_offset);
   task.own = bytes + layout.own_offset;
   task.gathered = bytes + layout.gathered_offset;
-  std::memset(task.pad, 0, layout.tile_offset - layout.pad_offset);
-  if (call.pad_value != nullptr) {
-    for (int i = 0; i + g.in_c <= layout.run; i += g.in_c) {
-      std::memcpy(task.pad + i, call.pad_value, g.in_c);
-    }
-  }
+  FillDirectPad(task);
   DirectTap padding = {};
   std::fill_n(padding.pixel, kDirectTilePixels, task.pad);
   std::fill_n(task.taps, layout.pad_offset / sizeof(DirectTap), padding);

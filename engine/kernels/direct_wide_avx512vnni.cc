@@ -10,6 +10,7 @@
 
 #include "engine/kernels/direct.h"
 #include "engine/kernels/direct_tile_avx512vnni.h"
+#include "engine/kernels/direct_unpack_avx512vnni.h"
 
 namespace tern {
 namespace {
@@ -41,35 +42,6 @@ struct Part {
   std::size_t weights_tap, weights_group;
   bool first, last;
 };
-
-// A matrix for vgf2p8affineqb that makes a weight of the code in bits 2 step,
-// 2 step + 1 of a byte: each bit is the code's upper one, but the lowest is the
-// sum of both.
-constexpr std::uint64_t Matrix(int step) {
-  return std::uint64_t{0x0302020202020202} << (2 * step);
-}
-
-// One of the four steps in a vector of codes. Permuting looks at the low 6 bits
-// alone; it and the products of matrices have a port each.
-TERN_ALWAYS_INLINE __m512i Unpack(__m512i codes, int step) {
-#define TERN_FOUR(...) __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__
-  alignas(64) static constexpr std::uint32_t kTables[2][16] = {
-      {TERN_FOUR(0x00FF0100, 0x00FF0100, 0x00FF0100, 0x00FF0100)},
-      {TERN_FOUR(0, 0x01010101, 0xFFFFFFFF, 0)}};
-#undef TERN_FOUR
-  static constexpr std::uint64_t kMatrices[2] = {Matrix(2), Matrix(3)};
-  __m512i w;
-  if (step < 2) {
-    asm volatile("vpermb %2, %1, %0"
-                 : "=v"(w)
-                 : "v"(codes), "m"(kTables[step]));
-  } else {
-    asm volatile("vgf2p8affineqb $0, %2%{1to8%}, %1, %0"
-                 : "=v"(w)
-                 : "v"(codes), "m"(kMatrices[step - 2]));
-  }
-  return w;
-}
 
 template <int kPixels, int kVectors>
 TERN_ALWAYS_INLINE void Step(__m512i (&acc)[kPixels][kVectors],
@@ -153,7 +125,7 @@ TERN_ALWAYS_INLINE void UnpackTap(__m512i (&acc)[kSets][kPixels][kVectors],
       __m512i w[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        w[v] = Unpack(_mm512_load_si512(codes + kVectorBytes * v), step);
+        w[v] = UnpackCodes(_mm512_load_si512(codes + kVectorBytes * v), step);
         _mm512_store_si512(weights + kVectorBytes * (kVectors * step + v),
                            w[v]);
       }

@@ -54,6 +54,7 @@ bool ReproducesKnownAnswer(const KernelTable& table);
 
 // Kernels of the tables.
 extern const ConvKernel kConvReference;
+extern const ConvKernel kDirectAmx;
 extern const ConvKernel kDirectAvx2;
 extern const ConvKernel kDirectAvx512Vnni;
 extern const ConvKernel kDirectAvx512VnniWide;

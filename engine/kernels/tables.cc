@@ -5,6 +5,12 @@
 #include <sys/auxv.h>
 #endif
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <array>
 
 #include "engine/kernels/epilogue_kernels.h"
@@ -58,15 +64,55 @@ const KernelTable kAvx512Vnni = {
 const ConvKernel* const kAvx512VnniWideConv[] = {&kWinogradAvx512VnniWide,
                                                  &kDirectAvx512VnniWide};
 
+bool SupportsAvx512VnniWide() {
+  return SupportsAvx512Vnni() && __builtin_cpu_supports("avx512vbmi") != 0 &&
+         __builtin_cpu_supports("gfni") != 0;
+}
+
 const KernelTable kAvx512VnniWide = {
     .name = "avx512vnni_wide",
+    .is_supported = SupportsAvx512VnniWide,
+    .conv = kAvx512VnniWideConv,
+    .max_pool = MaxPoolAvx2,
+    .average_pool = reference::AveragePool,
+    .epilogue = EpiloguesAvx2,
+    .convert = ConvertAvx2,
+};
+
+// Whether the CPU has AMX with int8, and the operating system keeps its state.
+bool HasAmxInt8() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  constexpr unsigned kTileAndInt8 = 3U << 24;
+  if ((edx & kTileAndInt8) != kTileAndInt8) return false;
+  // Where there is AMX, there is XGETBV.
+  asm volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+  constexpr unsigned kTileState = 3U << 17;
+  return (eax & kTileState) == kTileState;
+}
+
+// Linux gives a process the tile registers when it asks for them, for all its
+// threads; kernels before 5.16 never do.
+bool MayUseTiles() {
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr int kTileData = 18;
+  static const bool granted =
+      syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+}
+
+const ConvKernel* const kAmxConv[] = {&kDirectAmx};
+
+const KernelTable kAmx = {
+    .name = "amx",
     .is_supported =
         [] {
-          return SupportsAvx512Vnni() &&
-                 __builtin_cpu_supports("avx512vbmi") != 0 &&
-                 __builtin_cpu_supports("gfni") != 0;
+          return SupportsAvx512VnniWide() && HasAmxInt8() && MayUseTiles();
         },
-    .conv = kAvx512VnniWideConv,
+    .conv = kAmxConv,
     .max_pool = MaxPoolAvx2,
     .average_pool = reference::AveragePool,
     .epilogue = EpiloguesAvx2,
@@ -99,10 +145,10 @@ const KernelTable kNeon = {
 #endif
 
 #if defined(__x86_64__)
-constexpr std::array kTables = {&kAvx512VnniWide, &kAvx512Vnni, &kAvx2,
+constexpr std::array kTables = {&kAmx, &kAvx512VnniWide, &kAvx512Vnni, &kAvx2,
                                 &kReference};
-constexpr std::array kTablesOfAmd = {&kAvx512Vnni, &kAvx512VnniWide, &kAvx2,
-                                     &kReference};
+constexpr std::array kTablesOfAmd = {&kAmx, &kAvx512Vnni, &kAvx512VnniWide,
+                                     &kAvx2, &kReference};
 #elif defined(__aarch64__)
 constexpr std::array kTables = {&kNeon, &kReference};
 #else

@@ -1,0 +1,446 @@
+// Direct convolution with the tile registers of AMX (amx_strip.h says what they
+// load). 32 pixels times a panel of 32 filters: four registers of sums, two of
+// input, two of weights, each of which meets two others.
+//
+// A block's weights are unpacked while the first pixels are multiplied, a few
+// steps before they are needed, and stay for the other pixels in scratch that
+// fits the second-level cache. What becomes of the sums (the epilogue) is made
+// while the next ones are multiplied: neither waits for the tile multiplier.
+
+#include <immintrin.h>
+
+#include "engine/kernels/amx_strip.h"
+#include "engine/kernels/direct.h"
+#include "engine/kernels/direct_tile_avx512vnni.h"
+#include "engine/kernels/direct_unpack_avx512vnni.h"
+#include "engine/kernels/kernels.h"
+
+namespace tern {
+namespace {
+
+using amx::kPanelFilters;
+using amx::kStepWeights;
+using amx::kTileBytes;
+using amx::kTileGroups;
+using amx::kTileRows;
+
+constexpr int kVectorBytes = 64;
+constexpr int kPanels = kPackedBlockFilters / kPanelFilters;
+constexpr int kUnitPixels = 2 * kTileRows;
+constexpr int kUnitSums = kUnitPixels * kPackedBlockFilters;
+// Unpacked weights that are kept.
+constexpr std::size_t kWeightsBytes = 640 << 10;
+// How many steps weights are unpacked before they are loaded: loads of tiles
+// wait until the stores have reached the cache.
+constexpr int kStepsAhead = 2;
+// Steps of weights that are not kept.
+constexpr int kRingSteps = 4;
+// How far ahead codes are asked for.
+constexpr int kCodesAhead = 4 << 10;
+
+struct alignas(64) TileConfig {
+  std::uint8_t palette = 1;
+  std::uint8_t start_row = 0;
+  std::uint8_t reserved[14] = {};
+  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// The registers are configured for as long as one of these lives: a thread that
+// leaves them so would have the kernel save 8 KiB at each switch.
+class TileRegisters {
+ public:
+  TileRegisters() {
+    static constexpr TileConfig kConfig;
+    asm volatile("ldtilecfg %0" : : "m"(kConfig));
+  }
+  ~TileRegisters() { asm volatile("tilerelease"); }
+  TileRegisters(const TileRegisters&) = delete;
+  TileRegisters& operator=(const TileRegisters&) = delete;
+};
+
+// The compiler does not know the registers; these stay where they stand. Sums
+// are in 0..3, of tile t and filters v in 2 t + v; input in 4 + t, weights in
+// 6 + v.
+template <int kTile>
+TERN_ALWAYS_INLINE void LoadTile(const std::uint8_t* from, std::size_t stride) {
+  asm volatile("tileloadd (%0,%1,1), %%tmm%c2"
+               :
+               : "r"(from), "r"(stride), "i"(kTile)
+               : "memory");
+}
+
+template <int kTile>
+TERN_ALWAYS_INLINE void StoreTile(std::int32_t* to) {
+  asm volatile("tilestored %%tmm%c2, (%0,%1,1)"
+               :
+               : "r"(to), "r"(sizeof(std::int32_t) * kPackedBlockFilters),
+                 "i"(kTile)
+               : "memory");
+}
+
+template <int kTile, int kFilters>
+TERN_ALWAYS_INLINE void MultiplyTiles() {
+  asm volatile("tdpbusd %%tmm%c0, %%tmm%c1, %%tmm%c2"
+               :
+               : "i"(6 + kFilters), "i"(4 + kTile), "i"(2 * kTile + kFilters));
+}
+
+TERN_ALWAYS_INLINE void ClearSums() {
+  asm volatile(
+      "tilezero %tmm0\n\ttilezero %tmm1\n\ttilezero %tmm2\n\ttilezero %tmm3");
+}
+
+// What stays the same during a task.
+struct Task {
+  DirectTask direct;
+  amx::Layout layout;
+  const amx::Step* steps;
+  const TileOutput* outputs;  // of all blocks
+  std::uint8_t* weights;
+};
+
+int Vectors(const Task& task, int block) {
+  const int left = task.layout.g.filters - block * kPackedBlockFilters;
+  return Smaller((left + 15) / 16, 4);
+}
+
+// Unpacks the weights of blocks from `block` on: panels one after the other, in
+// each of them [step][16 filters][16 x 4 run bytes][16 filters x 4].
+class Unpacker {
+ public:
+  // Nothing to unpack.
+  Unpacker() = default;
+  Unpacker(const Task& task, int block, int end_block, bool keep)
+      : task_(&task),
+        block_(block),
+        end_block_(end_block),
+        slot_mask_(keep ? ~std::size_t{0} : kRingSteps - 1) {
+    SetCodes();
+    for (int i = 0; i < kStepsAhead; ++i) Next();
+  }
+
+  std::size_t slot_mask() const { return slot_mask_; }
+
+  // The next step's.
+  void Next() {
+    if (block_ == end_block_) return;
+    const amx::Step& step = task_->steps[step_];
+    std::uint8_t* to = task_->weights + (slot_++ & slot_mask_) * kStepWeights;
+    const std::uint8_t* codes =
+        codes_ + group_bytes_ * static_cast<std::size_t>(step.first_group);
+    for (int group = 0; group < kTileGroups; ++group) {
+      for (int v = 0; v < 2; ++v) {
+        __builtin_prefetch(codes + kVectorBytes * v + kCodesAhead);
+        UnpackVector(group < step.groups && v < vectors_
+                         ? codes + kVectorBytes * v
+                         : kNoCodes,
+                     to + kTileRows * kTileBytes * v + 4 * kTileBytes * group);
+      }
+      codes += group_bytes_;
+    }
+    Advance();
+  }
+
+ private:
+  alignas(64) static constexpr std::uint8_t kNoCodes[kVectorBytes] = {};
+
+  static TERN_ALWAYS_INLINE void UnpackVector(const std::uint8_t* from,
+                                              std::uint8_t* to) {
+    const __m512i codes = _mm512_load_si512(from);
+#pragma GCC unroll 4
+    for (int step = 0; step < 4; ++step) {
+      _mm512_store_si512(to + kVectorBytes * step, UnpackCodes(codes, step));
+    }
+  }
+
+  void SetCodes() {
+    const int vectors = Vectors(*task_, block_);
+    group_bytes_ = std::size_t{kVectorBytes} * vectors;
+    vectors_ = vectors - 2 * panel_;
+    codes_ = task_->direct.call->packed +
+             task_->layout.direct.block_bytes * block_ +
+             2 * kVectorBytes * panel_;
+  }
+
+  void Advance() {
+    if (++step_ < task_->layout.steps) return;
+    step_ = 0;
+    if (2 * ++panel_ >= Vectors(*task_, block_)) {
+      panel_ = 0;
+      if (++block_ == end_block_) return;
+    }
+    SetCodes();
+  }
+
+  const Task* task_ = nullptr;
+  int block_ = 0, end_block_ = 0, panel_ = 0, step_ = 0;
+  std::size_t slot_ = 0;
+  std::size_t slot_mask_ = ~std::size_t{0};
+  int vectors_ = 0;  // of the block, from the panel's first on
+  std::size_t group_bytes_ = 0;
+  const std::uint8_t* codes_ = nullptr;
+};
+
+// Sums on their way to the output.
+class Outputs {
+ public:
+  Outputs(const Task& task, std::int32_t* sums) : task_(task), sums_(sums) {}
+
+  // Where the next sums belong.
+  std::int32_t* next_sums() { return sums_ + kUnitSums * (1 - which_); }
+
+  // Those sums are complete: `tiles` tiles times a block. All before them must
+  // have been written.
+  void Add(const amx::Tile* tile, int tiles, int block) {
+    which_ = 1 - which_;
+    block_ = block;
+    row_ = 0;
+    end_ = kTileRows * tiles;
+    for (int t = 0; t < tiles; ++t) {
+      _mm512_store_si512(pixel_ + kTileRows * t,
+                         _mm512_loadu_si512(tile[t].pixel));
+    }
+  }
+
+  // Writes `rows` pixels' outputs, if there are as many.
+  __attribute__((noinline)) void Write(int rows) {
+    TileOutput out = task_.outputs[block_];
+    const int end = Smaller(row_ + rows, end_);
+    std::uint8_t* const output = out.output;
+    for (; row_ < end; ++row_) {
+      const int pixel = pixel_[row_];
+      if (pixel < 0) continue;
+      const std::int32_t* sums =
+          sums_ + kUnitSums * which_ + kPackedBlockFilters * row_;
+      out.output = output + out.pixel_bytes * static_cast<std::size_t>(pixel);
+      WriteRow(out, sums, pixel);
+    }
+  }
+
+  void WriteAll() { Write(kUnitPixels); }
+  int left() const { return end_ - row_; }
+
+ private:
+  TERN_ALWAYS_INLINE void WriteRow(const TileOutput& out,
+                                   const std::int32_t* sums, int pixel) {
+    if (out.kind == TileKind::kSums) {
+      const int k = block_ * kPackedBlockFilters;
+      WriteTile(task_.direct, sums, static_cast<std::size_t>(pixel), 1, k,
+                Smaller(task_.layout.g.filters - k, kPackedBlockFilters));
+      return;
+    }
+    __m512i acc[1][4];
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) acc[0][v] = _mm512_load_si512(sums + 16 * v);
+    if (out.kind == TileKind::kU8) {
+      WriteTileU8<1, 4>(acc, out);
+    } else {
+      WriteTileS16<1, 4>(acc, out);
+    }
+  }
+
+  const Task& task_;
+  std::int32_t* sums_;
+  int which_ = 0;
+  int block_ = 0, row_ = 0, end_ = 0;
+  alignas(64) std::int32_t pixel_[kUnitPixels];
+};
+
+// One or two tiles times a panel, whose weights begin at slot `slot`.
+template <int kTiles, bool kUnpack>
+__attribute__((noinline)) void MultiplyPanel(
+    const Task& task, const amx::Tile* tile, std::size_t slot,
+    Unpacker& unpacker, Outputs& outputs, int rows, std::int32_t* sums) {
+  const std::uint8_t* const first = tile[0].input;
+  const std::uint8_t* const second = tile[kTiles - 1].input;
+  const std::size_t stride = task.layout.position_bytes;
+  const std::size_t mask = kUnpack ? unpacker.slot_mask() : ~std::size_t{0};
+  ClearSums();
+  const amx::Step* step = task.steps;
+  for (int i = task.layout.steps; i > 0; --i, ++step, ++slot) {
+    const std::uint8_t* weights = task.weights + (slot & mask) * kStepWeights;
+    LoadTile<6>(weights, kTileBytes);
+    LoadTile<4>(first + step->offset, stride);
+    MultiplyTiles<0, 0>();
+    LoadTile<7>(weights + kTileRows * kTileBytes, kTileBytes);
+    MultiplyTiles<0, 1>();
+    if constexpr (kTiles == 2) {
+      LoadTile<5>(second + step->offset, stride);
+      MultiplyTiles<1, 0>();
+      MultiplyTiles<1, 1>();
+    }
+    if constexpr (kUnpack) unpacker.Next();
+    if (outputs.left() > 0) outputs.Write(rows);
+  }
+  StoreTile<0>(sums);
+  StoreTile<1>(sums + 16);
+  if constexpr (kTiles == 2) {
+    StoreTile<2>(sums + kTileRows * kPackedBlockFilters);
+    StoreTile<3>(sums + kTileRows * kPackedBlockFilters + 16);
+  }
+}
+
+// One or two tiles times the blocks [block, end_block).
+template <int kTiles, bool kUnpack>
+void MultiplyBlocks(const Task& task, const amx::Tile* tile, int block,
+                    int end_block, Unpacker& unpacker, Outputs& outputs) {
+  std::size_t slot = 0;
+  const int steps = task.layout.steps;
+  for (; block < end_block; ++block) {
+    const int panels = (Vectors(task, block) + 1) / 2;
+    const int rows = (kUnitPixels + steps * panels - 1) / (steps * panels);
+    std::int32_t* sums = outputs.next_sums();
+    for (int panel = 0; panel < panels; ++panel) {
+      MultiplyPanel<kTiles, kUnpack>(task, tile, slot, unpacker, outputs, rows,
+                                     sums + kPanelFilters * panel);
+      slot += static_cast<std::size_t>(steps);
+    }
+    if (outputs.left() > 0) outputs.WriteAll();
+    outputs.Add(tile, kTiles, block);
+  }
+}
+
+void MultiplyTile(const Task& task, const amx::Tile* tile, int tiles, int block,
+                  int end_block, bool unpack, Unpacker& unpacker,
+                  Outputs& outputs) {
+  const auto multiply =
+      tiles == 2
+          ? (unpack ? MultiplyBlocks<2, true> : MultiplyBlocks<2, false>)
+          : (unpack ? MultiplyBlocks<1, true> : MultiplyBlocks<1, false>);
+  multiply(task, tile, block, end_block, unpacker, outputs);
+}
+
+std::size_t PanelWeights(const amx::Layout& layout) {
+  return static_cast<std::size_t>(layout.steps) * kStepWeights;
+}
+
+// Blocks whose weights are kept at the same time; 0: there is no room for one.
+int KeptBlocks(const amx::Layout& layout) {
+  return Smaller(
+      static_cast<int>(kWeightsBytes / (kPanels * PanelWeights(layout))),
+      layout.direct.blocks);
+}
+
+// A task's scratch.
+struct Scratch {
+  std::size_t steps, tiles, outputs, factors, sums, pad, weights, strip, bytes;
+};
+
+std::size_t RoundUp64(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+Scratch MakeScratch(const amx::Layout& layout) {
+  Scratch at = {};
+  const auto take = [&at](std::size_t bytes) {
+    const std::size_t offset = at.bytes;
+    at.bytes += RoundUp64(bytes);
+    return offset;
+  };
+  const auto blocks = static_cast<std::size_t>(layout.direct.blocks);
+  const int kept = KeptBlocks(layout);
+  at.steps = take(sizeof(amx::Step) * layout.steps);
+  at.tiles = take(sizeof(amx::Tile) * layout.max_tiles);
+  at.outputs = take(sizeof(TileOutput) * blocks);
+  at.factors = take(kFactorBytes * blocks);
+  at.sums = take(2 * sizeof(std::int32_t) * kUnitSums);
+  at.pad = take(DirectPadBytes(layout.direct));
+  at.weights = take(kept == 0 ? std::size_t{kRingSteps} * kStepWeights
+                              : kPanels * PanelWeights(layout) *
+                                    static_cast<std::size_t>(kept));
+  at.strip = take(layout.strip_bytes);
+  return at;
+}
+
+Task MakeTask(const ConvCall& call, const amx::Layout& layout,
+              const Scratch& at, std::byte* scratch) {
+  const ConvGeometry& g = *call.geometry;
+  auto* bytes = reinterpret_cast<std::uint8_t*>(scratch);
+  Task task = {};
+  task.layout = layout;
+  task.direct.call = &call;
+  task.direct.g = &g;
+  task.direct.layout = layout.direct;
+  task.direct.row_bytes = std::ptrdiff_t{1} * g.in_w * g.in_c;
+  task.direct.image_bytes = task.direct.row_bytes * g.in_h;
+  task.direct.pad = bytes + at.pad;
+  FillDirectPad(task.direct);
+  auto* steps = reinterpret_cast<amx::Step*>(bytes + at.steps);
+  amx::FillSteps(layout, steps);
+  task.steps = steps;
+  auto* outputs = reinterpret_cast<TileOutput*>(bytes + at.outputs);
+  for (int block = 0; block < layout.direct.blocks; ++block) {
+    outputs[block] =
+        OutputOf(task.direct, block, bytes + at.factors + kFactorBytes * block);
+    outputs[block].output =
+        static_cast<std::uint8_t*>(call.output) +
+        outputs[block].pixel_bytes / g.filters * kPackedBlockFilters * block;
+  }
+  task.outputs = outputs;
+  task.weights = bytes + at.weights;
+  return task;
+}
+
+// All tiles of a strip times blocks whose weights fit into scratch together, or
+// are not kept. Where they are there already, `unpacked`, they are not made
+// again.
+void MultiplyStrip(const Task& task, const amx::Tile* tile, int tiles,
+                   int block, int end_block, bool keep, bool unpacked,
+                   Outputs& outputs) {
+  for (int t = 0; t < tiles; t += 2) {
+    const bool unpack = !unpacked && (t == 0 || !keep);
+    Unpacker unpacker =
+        unpack ? Unpacker(task, block, end_block, keep) : Unpacker();
+    MultiplyTile(task, tile + t, Smaller(2, tiles - t), block, end_block,
+                 unpack, unpacker, outputs);
+  }
+}
+
+void Run(const ConvCall& call, int threads, int index, std::byte* scratch) {
+  const amx::Layout layout =
+      amx::MakeLayout(*call.geometry, call.batch, threads);
+  const Scratch at = MakeScratch(layout);
+  Task task = MakeTask(call, layout, at, scratch);
+  auto* bytes = reinterpret_cast<std::uint8_t*>(scratch);
+  auto* tiles = reinterpret_cast<amx::Tile*>(bytes + at.tiles);
+  const DirectLayout& direct = layout.direct;
+  const int piece = index / direct.block_pieces;
+  const int block_piece = index % direct.block_pieces;
+  const int first_block = direct.blocks * block_piece / direct.block_pieces;
+  const int end_block = direct.blocks * (block_piece + 1) / direct.block_pieces;
+  const std::int64_t all = std::int64_t{1} * layout.batch * layout.g.out_h;
+  amx::Rows rows = {static_cast<int>(all * piece / direct.pixel_pieces),
+                    static_cast<int>(all * (piece + 1) / direct.pixel_pieces)};
+  const int kept = KeptBlocks(layout);
+  const int together = kept == 0 ? 1 : kept;
+  const TileRegisters registers;
+  Outputs outputs(task, reinterpret_cast<std::int32_t*>(bytes + at.sums));
+  bool unpacked = false;
+  while (rows.first < rows.end) {
+    const int count =
+        amx::FillStrip(layout, task.direct, rows, bytes + at.strip, tiles);
+    for (int block = first_block; block < end_block; block += together) {
+      MultiplyStrip(task, tiles, count, block,
+                    Smaller(block + together, end_block), kept > 0, unpacked,
+                    outputs);
+    }
+    unpacked = kept >= end_block - first_block;
+  }
+  outputs.WriteAll();
+}
+
+std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
+  return MakeScratch(amx::MakeLayout(g, batch, threads)).bytes;
+}
+
+double PredictedNs(const ConvGeometry& g, int batch) {
+  return 1.0 * g.filters * batch;
+}
+
+}  // namespace
+
+const ConvKernel kDirectAmx = {
+    "direct",   DirectApplies, DirectFusesMaxPool, PackedBytes,
+    PackWeights, DirectTasks,   ScratchBytes,       BeginNothing,
+    Run,        PredictedNs};
+
+}  // namespace tern
