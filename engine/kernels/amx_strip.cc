@@ -6,9 +6,11 @@
 namespace tern::amx {
 namespace {
 
-// Strips of copied rows stay in the second-level cache, beside the unpacked
-// weights; gathered runs are read soon, and once for each panel of filters.
-constexpr std::size_t kStripBytes = 384 << 10;
+// Strips and unpacked weights stay in the second-level cache. Strips are large
+// where each of them unpacks all weights anew.
+constexpr std::size_t kWeightsBytes = 640 << 10;
+constexpr std::size_t kStripBytes = 160 << 10;
+constexpr std::size_t kLargeStripBytes = 384 << 10;
 constexpr std::size_t kGatheredStripBytes = 64 << 10;
 // 16 rows at this distance share few sets of the first-level cache.
 constexpr std::size_t kBadStride = 2048;
@@ -66,10 +68,35 @@ std::size_t PartBytes(const Layout& layout, int rows, std::size_t* plane) {
   return RoundUp64(*plane * layout.planes + std::size_t{1} * right * g.in_c);
 }
 
+// Groups of packed weights whose input bytes follow each other in a strip.
+int SegmentGroups(const Layout& layout) {
+  const ConvGeometry& g = layout.g;
+  const int groups = layout.direct.groups;
+  const bool whole_rows =
+      !layout.direct.gathers && !OneColumn(g) && g.in_c % 16 == 0;
+  return whole_rows ? groups * g.kernel_w : groups;
+}
+
+void SetWeights(Layout& layout) {
+  const int segment = SegmentGroups(layout);
+  layout.steps = layout.direct.taps * layout.direct.groups / segment *
+                 DivideUp(segment, kTileGroups);
+  layout.block_weights = std::size_t{1} * kPackedBlockFilters / kPanelFilters *
+                         kStepWeights * layout.steps;
+  layout.kept_blocks =
+      std::min(static_cast<int>(kWeightsBytes / layout.block_weights),
+               layout.direct.blocks);
+}
+
+std::size_t StripLimit(const Layout& layout) {
+  if (layout.direct.gathers) return kGatheredStripBytes;
+  return layout.kept_blocks < layout.direct.blocks ? kLargeStripBytes
+                                                   : kStripBytes;
+}
+
 void SetParts(Layout& layout) {
   const int rows = layout.g.out_h;
-  const std::size_t limit =
-      layout.direct.gathers ? kGatheredStripBytes : kStripBytes;
+  const std::size_t limit = StripLimit(layout);
   std::size_t plane = 0;
   const auto bytes = [&](int part) { return PartBytes(layout, part, &plane); };
   int most = rows;
@@ -86,15 +113,6 @@ void SetParts(Layout& layout) {
                                   1, layout.batch);
 }
 
-// Groups of packed weights whose input bytes follow each other in a strip.
-int SegmentGroups(const Layout& layout) {
-  const ConvGeometry& g = layout.g;
-  const int groups = layout.direct.groups;
-  const bool whole_rows =
-      !layout.direct.gathers && !OneColumn(g) && g.in_c % 16 == 0;
-  return whole_rows ? groups * g.kernel_w : groups;
-}
-
 }  // namespace
 
 Layout MakeLayout(const ConvGeometry& g, int batch, int threads) {
@@ -109,10 +127,8 @@ Layout MakeLayout(const ConvGeometry& g, int batch, int threads) {
   }
   layout.planes = std::min(g.stride_h, g.kernel_h);
   SetPitch(layout);
+  SetWeights(layout);
   SetParts(layout);
-  const int segment = SegmentGroups(layout);
-  layout.steps = layout.direct.taps * layout.direct.groups / segment *
-                 DivideUp(segment, kTileGroups);
   layout.max_tiles =
       layout.parts * DivideUp(layout.part_rows * layout.pitch, kTileRows);
   // A tile may begin at the last position.

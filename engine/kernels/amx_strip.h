@@ -59,6 +59,10 @@ struct Layout {
   std::size_t plane_bytes = 0, part_bytes = 0;
   int part_rows = 0, parts = 0;
   int steps = 0;
+  // Blocks whose unpacked weights are kept together in scratch, and the size of
+  // a full one's. None, where there is no room for one.
+  int kept_blocks = 0;
+  std::size_t block_weights = 0;
   int max_tiles = 0;  // of a strip
   std::size_t strip_bytes = 0;
 };

@@ -25,11 +25,8 @@ using amx::kTileGroups;
 using amx::kTileRows;
 
 constexpr int kVectorBytes = 64;
-constexpr int kPanels = kPackedBlockFilters / kPanelFilters;
 constexpr int kUnitPixels = 2 * kTileRows;
-constexpr int kUnitSums = kUnitPixels * kPackedBlockFilters;
-// Unpacked weights that are kept.
-constexpr std::size_t kWeightsBytes = 640 << 10;
+constexpr int kUnitSums = (kUnitPixels + 1) * kPackedBlockFilters;
 // How many steps weights are unpacked before they are loaded: loads of tiles
 // wait until the stores have reached the cache.
 constexpr int kStepsAhead = 2;
@@ -70,6 +67,17 @@ TERN_ALWAYS_INLINE void LoadTile(const std::uint8_t* from, std::size_t stride) {
                : "memory");
 }
 
+// For what is read from the second-level cache and would take the place of
+// something better in the first.
+template <int kTile>
+TERN_ALWAYS_INLINE void StreamTile(const std::uint8_t* from,
+                                   std::size_t stride) {
+  asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2"
+               :
+               : "r"(from), "r"(stride), "i"(kTile)
+               : "memory");
+}
+
 template <int kTile>
 TERN_ALWAYS_INLINE void StoreTile(std::int32_t* to) {
   asm volatile("tilestored %%tmm%c2, (%0,%1,1)"
@@ -105,16 +113,21 @@ int Vectors(const Task& task, int block) {
   return Smaller((left + 15) / 16, 4);
 }
 
-// Unpacks the weights of blocks from `block` on: panels one after the other, in
+// Some blocks of filters.
+struct Blocks {
+  int first, end;
+};
+
+// Unpacks the weights of blocks: panels one after the other, in
 // each of them [step][16 filters][16 x 4 run bytes][16 filters x 4].
 class Unpacker {
  public:
   // Nothing to unpack.
   Unpacker() = default;
-  Unpacker(const Task& task, int block, int end_block, bool keep)
+  Unpacker(const Task& task, Blocks blocks, bool keep)
       : task_(&task),
-        block_(block),
-        end_block_(end_block),
+        block_(blocks.first),
+        end_block_(blocks.end),
         slot_mask_(keep ? ~std::size_t{0} : kRingSteps - 1) {
     SetCodes();
     for (int i = 0; i < kStepsAhead; ++i) Next();
@@ -182,10 +195,15 @@ class Unpacker {
   const std::uint8_t* codes_ = nullptr;
 };
 
-// Sums on their way to the output.
+// Sums on their way to the output. Everything here happens between two tile
+// multiplications, which no mispredicted branch may hold up: rows of no pixel
+// are written, too, to where nobody reads, and so are rows behind the last one.
 class Outputs {
  public:
-  Outputs(const Task& task, std::int32_t* sums) : task_(task), sums_(sums) {}
+  Outputs(const Task& task, std::int32_t* sums)
+      : task_(task), sums_(sums), out_(task.outputs[0]) {
+    Reset();
+  }
 
   // Where the next sums belong.
   std::int32_t* next_sums() { return sums_ + kUnitSums * (1 - which_); }
@@ -195,83 +213,120 @@ class Outputs {
   void Add(const amx::Tile* tile, int tiles, int block) {
     which_ = 1 - which_;
     block_ = block;
-    row_ = 0;
-    end_ = kTileRows * tiles;
+    Reset();
+    out_ = task_.outputs[block];
     for (int t = 0; t < tiles; ++t) {
       _mm512_store_si512(pixel_ + kTileRows * t,
                          _mm512_loadu_si512(tile[t].pixel));
     }
   }
 
-  // Writes `rows` pixels' outputs, if there are as many.
-  __attribute__((noinline)) void Write(int rows) {
-    TileOutput out = task_.outputs[block_];
-    const int end = Smaller(row_ + rows, end_);
-    std::uint8_t* const output = out.output;
-    for (; row_ < end; ++row_) {
+  // Writes the next `rows` rows.
+  TERN_ALWAYS_INLINE void Write(int rows) {
+    if (out_.kind != TileKind::kU8) [[unlikely]]
+      return WriteOthers(rows);
+    for (; rows > 0; --rows) {
       const int pixel = pixel_[row_];
-      if (pixel < 0) continue;
-      const std::int32_t* sums =
-          sums_ + kUnitSums * which_ + kPackedBlockFilters * row_;
-      out.output = output + out.pixel_bytes * static_cast<std::size_t>(pixel);
-      WriteRow(out, sums, pixel);
+      TileOutput out = out_;
+      out.output = pixel < 0
+                       ? nowhere_
+                       : out_.output +
+                             out_.pixel_bytes * static_cast<std::size_t>(pixel);
+      __m512i acc[1][4];
+      LoadSums(acc);
+      WriteTileU8<1, 4>(acc, out);
+      row_ += row_ < kUnitPixels;
     }
   }
 
-  void WriteAll() { Write(kUnitPixels); }
-  int left() const { return end_ - row_; }
-
  private:
-  TERN_ALWAYS_INLINE void WriteRow(const TileOutput& out,
-                                   const std::int32_t* sums, int pixel) {
-    if (out.kind == TileKind::kSums) {
-      const int k = block_ * kPackedBlockFilters;
-      WriteTile(task_.direct, sums, static_cast<std::size_t>(pixel), 1, k,
-                Smaller(task_.layout.g.filters - k, kPackedBlockFilters));
-      return;
+  void Reset() {
+    row_ = 0;
+    for (int i = 0; i <= kUnitPixels; i += 16) {
+      _mm512_store_si512(pixel_ + i, _mm512_set1_epi32(-1));
     }
-    __m512i acc[1][4];
+  }
+
+  // Of the next row.
+  TERN_ALWAYS_INLINE const std::int32_t* sums() const {
+    return sums_ + kUnitSums * which_ + kPackedBlockFilters * row_;
+  }
+
+  TERN_ALWAYS_INLINE void LoadSums(__m512i (&acc)[1][4]) const {
 #pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) acc[0][v] = _mm512_load_si512(sums + 16 * v);
-    if (out.kind == TileKind::kU8) {
-      WriteTileU8<1, 4>(acc, out);
-    } else {
-      WriteTileS16<1, 4>(acc, out);
+    for (int v = 0; v < 4; ++v) acc[0][v] = _mm512_load_si512(sums() + 16 * v);
+  }
+
+  __attribute__((noinline)) void WriteOthers(int rows) {
+    for (; rows > 0 && row_ < kUnitPixels; --rows, ++row_) {
+      if (pixel_[row_] < 0) continue;
+      const auto pixel = static_cast<std::size_t>(pixel_[row_]);
+      if (out_.kind == TileKind::kSums) {
+        WriteTile(task_.direct, out_, block_, sums(), pixel, 1);
+      } else {
+        TileOutput out = out_;
+        out.output += out.pixel_bytes * pixel;
+        __m512i acc[1][4];
+        LoadSums(acc);
+        WriteTileS16<1, 4>(acc, out);
+      }
     }
   }
 
   const Task& task_;
   std::int32_t* sums_;
+  TileOutput out_;
   int which_ = 0;
-  int block_ = 0, row_ = 0, end_ = 0;
-  alignas(64) std::int32_t pixel_[kUnitPixels];
+  int block_ = 0, row_ = 0;
+  alignas(64) std::int32_t pixel_[kUnitPixels + 16];
+  alignas(64) std::uint8_t nowhere_[kPackedBlockFilters];
 };
 
-// One or two tiles times a panel, whose weights begin at slot `slot`.
+// What is done while tiles are multiplied.
+struct Meanwhile {
+  Unpacker unpacker;
+  Outputs outputs;
+};
+
+// Weights that have just been unpacked are in the first-level cache.
+template <bool kUnpack, int kTile>
+TERN_ALWAYS_INLINE void LoadWeights(const std::uint8_t* from) {
+  if constexpr (kUnpack) {
+    LoadTile<kTile>(from, kTileBytes);
+  } else {
+    StreamTile<kTile>(from, kTileBytes);
+  }
+}
+
+// One or two tiles times a panel, whose weights begin at slot `slot`. Writes
+// `rows` rows of outputs in each step.
 template <int kTiles, bool kUnpack>
-__attribute__((noinline)) void MultiplyPanel(
-    const Task& task, const amx::Tile* tile, std::size_t slot,
-    Unpacker& unpacker, Outputs& outputs, int rows, std::int32_t* sums) {
+__attribute__((noinline)) void MultiplyPanel(const Task& task,
+                                             const amx::Tile* tile,
+                                             std::size_t slot, int rows,
+                                             Meanwhile& meanwhile,
+                                             std::int32_t* sums) {
   const std::uint8_t* const first = tile[0].input;
   const std::uint8_t* const second = tile[kTiles - 1].input;
   const std::size_t stride = task.layout.position_bytes;
-  const std::size_t mask = kUnpack ? unpacker.slot_mask() : ~std::size_t{0};
+  const std::size_t mask =
+      kUnpack ? meanwhile.unpacker.slot_mask() : ~std::size_t{0};
   ClearSums();
   const amx::Step* step = task.steps;
   for (int i = task.layout.steps; i > 0; --i, ++step, ++slot) {
     const std::uint8_t* weights = task.weights + (slot & mask) * kStepWeights;
-    LoadTile<6>(weights, kTileBytes);
+    LoadWeights<kUnpack, 6>(weights);
     LoadTile<4>(first + step->offset, stride);
     MultiplyTiles<0, 0>();
-    LoadTile<7>(weights + kTileRows * kTileBytes, kTileBytes);
+    LoadWeights<kUnpack, 7>(weights + kTileRows * kTileBytes);
     MultiplyTiles<0, 1>();
     if constexpr (kTiles == 2) {
       LoadTile<5>(second + step->offset, stride);
       MultiplyTiles<1, 0>();
       MultiplyTiles<1, 1>();
     }
-    if constexpr (kUnpack) unpacker.Next();
-    if (outputs.left() > 0) outputs.Write(rows);
+    if constexpr (kUnpack) meanwhile.unpacker.Next();
+    meanwhile.outputs.Write(rows);
   }
   StoreTile<0>(sums);
   StoreTile<1>(sums + 16);
@@ -281,45 +336,41 @@ __attribute__((noinline)) void MultiplyPanel(
   }
 }
 
-// One or two tiles times the blocks [block, end_block).
+// One or two tiles times blocks whose weights are in scratch, or will be.
 template <int kTiles, bool kUnpack>
-void MultiplyBlocks(const Task& task, const amx::Tile* tile, int block,
-                    int end_block, Unpacker& unpacker, Outputs& outputs) {
+void MultiplyBlocks(const Task& task, const amx::Tile* tile, Blocks blocks,
+                    Meanwhile& meanwhile) {
   std::size_t slot = 0;
   const int steps = task.layout.steps;
-  for (; block < end_block; ++block) {
+  for (int block = blocks.first; block < blocks.end; ++block) {
     const int panels = (Vectors(task, block) + 1) / 2;
     const int rows = (kUnitPixels + steps * panels - 1) / (steps * panels);
-    std::int32_t* sums = outputs.next_sums();
+    std::int32_t* sums = meanwhile.outputs.next_sums();
     for (int panel = 0; panel < panels; ++panel) {
-      MultiplyPanel<kTiles, kUnpack>(task, tile, slot, unpacker, outputs, rows,
+      MultiplyPanel<kTiles, kUnpack>(task, tile, slot, rows, meanwhile,
                                      sums + kPanelFilters * panel);
       slot += static_cast<std::size_t>(steps);
     }
-    if (outputs.left() > 0) outputs.WriteAll();
-    outputs.Add(tile, kTiles, block);
+    meanwhile.outputs.Add(tile, kTiles, block);
   }
 }
 
-void MultiplyTile(const Task& task, const amx::Tile* tile, int tiles, int block,
-                  int end_block, bool unpack, Unpacker& unpacker,
-                  Outputs& outputs) {
-  const auto multiply =
-      tiles == 2
-          ? (unpack ? MultiplyBlocks<2, true> : MultiplyBlocks<2, false>)
-          : (unpack ? MultiplyBlocks<1, true> : MultiplyBlocks<1, false>);
-  multiply(task, tile, block, end_block, unpacker, outputs);
-}
-
-std::size_t PanelWeights(const amx::Layout& layout) {
-  return static_cast<std::size_t>(layout.steps) * kStepWeights;
-}
-
-// Blocks whose weights are kept at the same time; 0: there is no room for one.
-int KeptBlocks(const amx::Layout& layout) {
-  return Smaller(
-      static_cast<int>(kWeightsBytes / (kPanels * PanelWeights(layout))),
-      layout.direct.blocks);
+// All tiles of a strip times blocks. Weights that are neither `unpacked` yet
+// nor kept are unpacked for each pair of tiles.
+void MultiplyStrip(const Task& task, const amx::Tile* tile, int tiles,
+                   Blocks blocks, bool unpacked, Meanwhile& meanwhile) {
+  const bool keep = task.layout.kept_blocks > 0;
+  for (; tiles > 0; tiles -= 2, tile += 2) {
+    if (!unpacked) {
+      meanwhile.unpacker = Unpacker(task, blocks, keep);
+      (tiles > 1 ? MultiplyBlocks<2, true>
+                 : MultiplyBlocks<1, true>)(task, tile, blocks, meanwhile);
+      unpacked = keep;
+    } else {
+      (tiles > 1 ? MultiplyBlocks<2, false>
+                 : MultiplyBlocks<1, false>)(task, tile, blocks, meanwhile);
+    }
+  }
 }
 
 // A task's scratch.
@@ -337,16 +388,16 @@ Scratch MakeScratch(const amx::Layout& layout) {
     return offset;
   };
   const auto blocks = static_cast<std::size_t>(layout.direct.blocks);
-  const int kept = KeptBlocks(layout);
   at.steps = take(sizeof(amx::Step) * layout.steps);
   at.tiles = take(sizeof(amx::Tile) * layout.max_tiles);
   at.outputs = take(sizeof(TileOutput) * blocks);
   at.factors = take(kFactorBytes * blocks);
   at.sums = take(2 * sizeof(std::int32_t) * kUnitSums);
   at.pad = take(DirectPadBytes(layout.direct));
-  at.weights = take(kept == 0 ? std::size_t{kRingSteps} * kStepWeights
-                              : kPanels * PanelWeights(layout) *
-                                    static_cast<std::size_t>(kept));
+  at.weights = take(layout.kept_blocks == 0
+                        ? std::size_t{kRingSteps} * kStepWeights
+                        : layout.block_weights *
+                              static_cast<std::size_t>(layout.kept_blocks));
   at.strip = take(layout.strip_bytes);
   return at;
 }
@@ -380,21 +431,6 @@ Task MakeTask(const ConvCall& call, const amx::Layout& layout,
   return task;
 }
 
-// All tiles of a strip times blocks whose weights fit into scratch together, or
-// are not kept. Where they are there already, `unpacked`, they are not made
-// again.
-void MultiplyStrip(const Task& task, const amx::Tile* tile, int tiles,
-                   int block, int end_block, bool keep, bool unpacked,
-                   Outputs& outputs) {
-  for (int t = 0; t < tiles; t += 2) {
-    const bool unpack = !unpacked && (t == 0 || !keep);
-    Unpacker unpacker =
-        unpack ? Unpacker(task, block, end_block, keep) : Unpacker();
-    MultiplyTile(task, tile + t, Smaller(2, tiles - t), block, end_block,
-                 unpack, unpacker, outputs);
-  }
-}
-
 void Run(const ConvCall& call, int threads, int index, std::byte* scratch) {
   const amx::Layout layout =
       amx::MakeLayout(*call.geometry, call.batch, threads);
@@ -403,29 +439,30 @@ void Run(const ConvCall& call, int threads, int index, std::byte* scratch) {
   auto* bytes = reinterpret_cast<std::uint8_t*>(scratch);
   auto* tiles = reinterpret_cast<amx::Tile*>(bytes + at.tiles);
   const DirectLayout& direct = layout.direct;
-  const int piece = index / direct.block_pieces;
+  const std::int64_t piece = index / direct.block_pieces;
   const int block_piece = index % direct.block_pieces;
-  const int first_block = direct.blocks * block_piece / direct.block_pieces;
-  const int end_block = direct.blocks * (block_piece + 1) / direct.block_pieces;
+  const Blocks blocks = {
+      direct.blocks * block_piece / direct.block_pieces,
+      direct.blocks * (block_piece + 1) / direct.block_pieces};
   const std::int64_t all = std::int64_t{1} * layout.batch * layout.g.out_h;
   amx::Rows rows = {static_cast<int>(all * piece / direct.pixel_pieces),
                     static_cast<int>(all * (piece + 1) / direct.pixel_pieces)};
-  const int kept = KeptBlocks(layout);
-  const int together = kept == 0 ? 1 : kept;
   const TileRegisters registers;
-  Outputs outputs(task, reinterpret_cast<std::int32_t*>(bytes + at.sums));
+  Meanwhile meanwhile = {
+      {}, {task, reinterpret_cast<std::int32_t*>(bytes + at.sums)}};
+  // So many blocks are multiplied by one strip after the other.
+  const int together = layout.kept_blocks > 0 ? layout.kept_blocks : 1;
   bool unpacked = false;
   while (rows.first < rows.end) {
     const int count =
         amx::FillStrip(layout, task.direct, rows, bytes + at.strip, tiles);
-    for (int block = first_block; block < end_block; block += together) {
-      MultiplyStrip(task, tiles, count, block,
-                    Smaller(block + together, end_block), kept > 0, unpacked,
-                    outputs);
+    for (int first = blocks.first; first < blocks.end; first += together) {
+      const Blocks some = {first, Smaller(first + together, blocks.end)};
+      MultiplyStrip(task, tiles, count, some, unpacked, meanwhile);
     }
-    unpacked = kept >= end_block - first_block;
+    unpacked = layout.kept_blocks >= blocks.end - blocks.first;
   }
-  outputs.WriteAll();
+  meanwhile.outputs.Write(kUnitPixels);
 }
 
 std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
@@ -439,8 +476,7 @@ double PredictedNs(const ConvGeometry& g, int batch) {
 }  // namespace
 
 const ConvKernel kDirectAmx = {
-    "direct",   DirectApplies, DirectFusesMaxPool, PackedBytes,
-    PackWeights, DirectTasks,   ScratchBytes,       BeginNothing,
-    Run,        PredictedNs};
+    "direct",    DirectApplies, DirectFusesMaxPool, PackedBytes, PackWeights,
+    DirectTasks, ScratchBytes,  BeginNothing,       Run,         PredictedNs};
 
 }  // namespace tern

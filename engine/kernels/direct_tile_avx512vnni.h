@@ -7,10 +7,8 @@
 #define TERN_ENGINE_KERNELS_DIRECT_TILE_AVX512VNNI_H_
 
 #include <immintrin.h>
-#include <string.h>
 
 #include "engine/kernels/direct.h"
-#include "engine/kernels/epilogue_avx2.h"
 
 // Arrays of registers stay registers only where everything that touches them
 // is inlined early.
@@ -81,38 +79,45 @@ inline void StoreWords(std::uint8_t* to, __mmask32 mask, __m512i words) {
   }
 }
 
+// Packing works within 128-bit lanes; these put the lanes in order.
+TERN_ALWAYS_INLINE __m512i PackBytes(const __m512i (&y)[4]) {
+  const __m512i order =
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_epi32(
+      order, _mm512_packus_epi16(_mm512_packs_epi32(y[0], y[1]),
+                                 _mm512_packs_epi32(y[2], y[3])));
+}
+
+TERN_ALWAYS_INLINE __m512i PackWords(__m512i low, __m512i high) {
+  const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+  return _mm512_permutexvar_epi64(order, _mm512_packs_epi32(low, high));
+}
+
 // `out` is a copy: stores of bytes may alias anything but locals.
 template <int kPixels, int kVectors>
 TERN_ALWAYS_INLINE void WriteTileU8(const __m512i (&acc)[kPixels][kVectors],
                                     TileOutput out) {
-  // Packing works within 128-bit lanes; this puts the lanes in order.
-  const __m512i order =
-      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
 #pragma GCC unroll 6
   for (int m = 0; m < kPixels; ++m) {
     __m512i y[4];
     RoundTilePixel<kVectors>(acc[m], out.multiplier, out.bias, y);
-    const __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(y[0], y[1]),
-                                              _mm512_packs_epi32(y[2], y[3]));
-    StoreBytes(out.output + out.pixel_bytes * m, out.filters,
-               _mm512_permutexvar_epi32(order, bytes));
+    StoreBytes(out.output + out.pixel_bytes * m, out.filters, PackBytes(y));
   }
 }
 
 template <int kPixels, int kVectors>
 TERN_ALWAYS_INLINE void WriteTileS16(const __m512i (&acc)[kPixels][kVectors],
                                      TileOutput out) {
-  const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
 #pragma GCC unroll 6
   for (int m = 0; m < kPixels; ++m) {
     __m512i y[4];
     RoundTilePixel<kVectors>(acc[m], out.multiplier, out.bias, y);
     std::uint8_t* output = out.output + out.pixel_bytes * m;
     StoreWords(output, static_cast<__mmask32>(out.filters),
-               _mm512_permutexvar_epi64(order, _mm512_packs_epi32(y[0], y[1])));
+               PackWords(y[0], y[1]));
     if (kVectors <= 2) continue;
     StoreWords(output + 64, static_cast<__mmask32>(out.filters >> 32),
-               _mm512_permutexvar_epi64(order, _mm512_packs_epi32(y[2], y[3])));
+               PackWords(y[2], y[3]));
   }
 }
 
@@ -130,17 +135,70 @@ TERN_ALWAYS_INLINE void WriteSums(const __m512i (&acc)[kPixels][kVectors],
 
 inline int Smaller(int a, int b) { return a < b ? a : b; }
 
-// Outputs of `pixels` rows of sums, filters [k, k + count).
-inline void WriteTile(const DirectTask& task, const std::int32_t* sums,
-                      std::size_t first, int pixels, int k, int count) {
-  for (int m = 0; m < pixels; ++m) {
-    const std::size_t index = (first + m) * task.g->filters + k;
-    for (int i = 0; i < count; i += 8) {
-      const __m256i acc = _mm256_load_si256(
-          reinterpret_cast<const __m256i*>(sums + 64 * m + i));
-      WriteEight(task.call->epilogue, _mm256_cvtepi32_ps(acc), k + i, index + i,
-                 Smaller(count - i, 8), task.call->output);
+inline __mmask16 Sixteen(__mmask64 filters, int v) {
+  return static_cast<__mmask16>(filters >> (16 * v));
+}
+
+// 16 residuals from an output's index on.
+inline __m512 LoadResiduals(const Epilogue& e, std::size_t index,
+                            __mmask16 mask) {
+  if (e.residual_type == OutputType::kU8) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(
+        mask, static_cast<const std::uint8_t*>(e.residual) + index)));
+  }
+  return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(
+      mask, static_cast<const std::int16_t*>(e.residual) + index)));
+}
+
+// The 64 values of a pixel's block, the first of which has this index.
+inline void StoreValues(const Epilogue& e, const __m512 (&f)[4],
+                        __mmask64 filters, std::size_t index, void* output) {
+  if (e.output_type == OutputType::kF32) {
+    for (int v = 0; v < 4; ++v) {
+      _mm512_mask_storeu_ps(static_cast<float*>(output) + index + 16 * v,
+                            Sixteen(filters, v), f[v]);
     }
+    return;
+  }
+  __m512i y[4];
+#pragma GCC unroll 4
+  for (int v = 0; v < 4; ++v) {
+    y[v] = _mm512_cvtps_epi32(_mm512_min_ps(
+        _mm512_max_ps(f[v], _mm512_set1_ps(e.low)), _mm512_set1_ps(e.high)));
+  }
+  if (e.output_type == OutputType::kU8) {
+    StoreBytes(static_cast<std::uint8_t*>(output) + index, filters,
+               PackBytes(y));
+    return;
+  }
+  auto* words = reinterpret_cast<std::uint8_t*>(
+      static_cast<std::int16_t*>(output) + index);
+  StoreWords(words, static_cast<__mmask32>(filters), PackWords(y[0], y[1]));
+  StoreWords(words + 64, static_cast<__mmask32>(filters >> 32),
+             PackWords(y[2], y[3]));
+}
+
+// Any epilogue: outputs of a block for `pixels` rows of 64 sums, from pixel
+// `first` on.
+inline void WriteTile(const DirectTask& task, const TileOutput& out, int block,
+                      const std::int32_t* sums, std::size_t first, int pixels) {
+  const Epilogue& e = task.call->epilogue;
+  for (int m = 0; m < pixels; ++m) {
+    const std::size_t index =
+        (first + m) * task.g->filters + kPackedBlockFilters * block;
+    __m512 f[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) {
+      f[v] = _mm512_fmadd_ps(
+          _mm512_cvtepi32_ps(_mm512_load_si512(sums + 64 * m + 16 * v)),
+          _mm512_load_ps(out.multiplier + 16 * v),
+          _mm512_load_ps(out.bias + 16 * v));
+      if (e.residual == nullptr) continue;
+      f[v] = _mm512_fmadd_ps(
+          LoadResiduals(e, index + 16 * v, Sixteen(out.filters, v)),
+          _mm512_set1_ps(e.residual_scale), f[v]);
+    }
+    StoreValues(e, f, out.filters, index, task.call->output);
   }
 }
 

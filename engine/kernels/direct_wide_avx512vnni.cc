@@ -309,7 +309,7 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   if (out.kind != TileKind::kSums) return;
   int pixel = chunk.first;
   for (const DirectTile* tile = chunk.tile; pixel < chunk.end; ++tile) {
-    WriteTile(task, out.sums, pixel, tile->pixels, k, count);
+    WriteTile(task, out, block, out.sums, pixel, tile->pixels);
     out.sums += kTileSums;
     pixel += tile->pixels;
   }
