@@ -129,17 +129,21 @@ class Unpacker {
         block_(blocks.first),
         end_block_(blocks.end),
         slot_mask_(keep ? ~std::size_t{0} : kRingSteps - 1) {
+    to_ = task.weights;
     SetCodes();
-    for (int i = 0; i < kStepsAhead; ++i) Next();
+    for (int i = 0; i < kStepsAhead; ++i) Next(to_);
   }
 
   std::size_t slot_mask() const { return slot_mask_; }
 
-  // The next step's.
-  void Next() {
+  // Where the next step's weights belong.
+  std::uint8_t* to() const { return to_; }
+
+  // Unpacks them.
+  void Next(std::uint8_t* to) {
     if (block_ == end_block_) return;
     const amx::Step& step = task_->steps[step_];
-    std::uint8_t* to = task_->weights + (slot_++ & slot_mask_) * kStepWeights;
+    to_ = task_->weights + (++slot_ & slot_mask_) * kStepWeights;
     const std::uint8_t* codes =
         codes_ + group_bytes_ * static_cast<std::size_t>(step.first_group);
     for (int group = 0; group < kTileGroups; ++group) {
@@ -189,20 +193,23 @@ class Unpacker {
   const Task* task_ = nullptr;
   int block_ = 0, end_block_ = 0, panel_ = 0, step_ = 0;
   std::size_t slot_ = 0;
+  std::uint8_t* to_ = nullptr;
   std::size_t slot_mask_ = ~std::size_t{0};
   int vectors_ = 0;  // of the block, from the panel's first on
   std::size_t group_bytes_ = 0;
   const std::uint8_t* codes_ = nullptr;
 };
 
-// Sums on their way to the output. Everything here happens between two tile
-// multiplications, which no mispredicted branch may hold up: rows of no pixel
-// are written, too, to where nobody reads, and so are rows behind the last one.
+// Sums on their way to the output. Rows of no pixel are written as well, to
+// where nobody reads, and so are rows behind the last one: a mispredicted
+// branch would hold up the multiplications.
 class Outputs {
  public:
   Outputs(const Task& task, std::int32_t* sums)
       : task_(task), sums_(sums), out_(task.outputs[0]) {
-    Reset();
+    out_.sums = sums;
+    for (std::uint8_t*& to : to_) to = nowhere_;
+    for (std::int32_t& pixel : pixel_) pixel = -1;
   }
 
   // Where the next sums belong.
@@ -212,26 +219,25 @@ class Outputs {
   // have been written.
   void Add(const amx::Tile* tile, int tiles, int block) {
     which_ = 1 - which_;
-    block_ = block;
-    Reset();
+    row_ = 0;
     out_ = task_.outputs[block];
-    for (int t = 0; t < tiles; ++t) {
-      _mm512_store_si512(pixel_ + kTileRows * t,
-                         _mm512_loadu_si512(tile[t].pixel));
-    }
+    out_.sums = sums_ + kUnitSums * which_;
+    first_filter_ = kPackedBlockFilters * static_cast<std::size_t>(block);
+    for (int t = 0; t < tiles; ++t) SetRows(tile[t].pixel, kTileRows * t);
+    if (tiles == 1) SetRows(kNoPixels, kTileRows);
   }
 
-  // Writes the next `rows` rows.
-  TERN_ALWAYS_INLINE void Write(int rows) {
+  // Where the next row belongs.
+  std::uint8_t* to() const { return to_[row_]; }
+
+  // Writes the next `rows` rows, the first of them to `to`.
+  TERN_ALWAYS_INLINE void Write(int rows, std::uint8_t* to) {
     if (out_.kind != TileKind::kU8) [[unlikely]]
-      return WriteOthers(rows);
+      return WriteOthers(rows, to);
+    TileOutput out = out_;
     for (; rows > 0; --rows) {
-      const int pixel = pixel_[row_];
-      TileOutput out = out_;
-      out.output = pixel < 0
-                       ? nowhere_
-                       : out_.output +
-                             out_.pixel_bytes * static_cast<std::size_t>(pixel);
+      out.output = to;
+      to = to_[row_ + 1];
       __m512i acc[1][4];
       LoadSums(acc);
       WriteTileU8<1, 4>(acc, out);
@@ -240,16 +246,29 @@ class Outputs {
   }
 
  private:
-  void Reset() {
-    row_ = 0;
-    for (int i = 0; i <= kUnitPixels; i += 16) {
-      _mm512_store_si512(pixel_ + i, _mm512_set1_epi32(-1));
+  alignas(64) static constexpr std::int32_t kNoPixels[kTileRows] = {
+      -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+
+  void SetRows(const std::int32_t* pixel, int row) {
+    _mm512_storeu_si512(pixel_ + row, _mm512_loadu_si512(pixel));
+    for (int i = 0; i < kTileRows; i += 8) {
+      const __m512i p = _mm512_cvtepi32_epi64(
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pixel + i)));
+      const __m512i offset = _mm512_mul_epi32(
+          p, _mm512_set1_epi64(static_cast<std::int64_t>(out_.pixel_bytes)));
+      const auto base = reinterpret_cast<std::intptr_t>(out_.output);
+      const auto nowhere = reinterpret_cast<std::intptr_t>(nowhere_);
+      _mm512_storeu_si512(
+          to_ + row + i,
+          _mm512_mask_mov_epi64(
+              _mm512_add_epi64(offset, _mm512_set1_epi64(base)),
+              _mm512_movepi64_mask(p), _mm512_set1_epi64(nowhere)));
     }
   }
 
   // Of the next row.
   TERN_ALWAYS_INLINE const std::int32_t* sums() const {
-    return sums_ + kUnitSums * which_ + kPackedBlockFilters * row_;
+    return out_.sums + kPackedBlockFilters * row_;
   }
 
   TERN_ALWAYS_INLINE void LoadSums(__m512i (&acc)[1][4]) const {
@@ -257,29 +276,37 @@ class Outputs {
     for (int v = 0; v < 4; ++v) acc[0][v] = _mm512_load_si512(sums() + 16 * v);
   }
 
-  __attribute__((noinline)) void WriteOthers(int rows) {
-    for (; rows > 0 && row_ < kUnitPixels; --rows, ++row_) {
-      if (pixel_[row_] < 0) continue;
-      const auto pixel = static_cast<std::size_t>(pixel_[row_]);
+  __attribute__((noinline)) void WriteOthers(int rows, std::uint8_t* to) {
+    const Epilogue& e = task_.direct.call->epilogue;
+    const auto filters = static_cast<std::size_t>(task_.layout.g.filters);
+    for (; rows > 0; --rows) {
+      std::uint8_t* const next = to_[row_ + 1];
       if (out_.kind == TileKind::kSums) {
-        WriteTile(task_.direct, out_, block_, sums(), pixel, 1);
+        // A row of no pixel has some other pixel's residual.
+        const int pixel = pixel_[row_] < 0 ? 0 : pixel_[row_];
+        WriteAny(e, out_, sums(),
+                 filters * static_cast<std::size_t>(pixel) + first_filter_, to);
       } else {
         TileOutput out = out_;
-        out.output += out.pixel_bytes * pixel;
+        out.output = to;
         __m512i acc[1][4];
         LoadSums(acc);
         WriteTileS16<1, 4>(acc, out);
       }
+      to = next;
+      row_ += row_ < kUnitPixels;
     }
   }
 
   const Task& task_;
   std::int32_t* sums_;
   TileOutput out_;
+  std::size_t first_filter_ = 0;
   int which_ = 0;
-  int block_ = 0, row_ = 0;
-  alignas(64) std::int32_t pixel_[kUnitPixels + 16];
-  alignas(64) std::uint8_t nowhere_[kPackedBlockFilters];
+  int row_ = 0;
+  std::uint8_t* to_[kUnitPixels + 2];
+  std::int32_t pixel_[kUnitPixels + 1];
+  alignas(64) std::uint8_t nowhere_[sizeof(float) * kPackedBlockFilters];
 };
 
 // What is done while tiles are multiplied.
@@ -314,6 +341,11 @@ __attribute__((noinline)) void MultiplyPanel(const Task& task,
   ClearSums();
   const amx::Step* step = task.steps;
   for (int i = task.layout.steps; i > 0; --i, ++step, ++slot) {
+    // Tiles are loaded only when the addresses of all stores before them are
+    // known. So these are read early.
+    std::uint8_t* output_to = meanwhile.outputs.to();
+    std::uint8_t* weights_to = meanwhile.unpacker.to();
+    asm volatile("" : "+r"(output_to), "+r"(weights_to));
     const std::uint8_t* weights = task.weights + (slot & mask) * kStepWeights;
     LoadWeights<kUnpack, 6>(weights);
     LoadTile<4>(first + step->offset, stride);
@@ -325,8 +357,8 @@ __attribute__((noinline)) void MultiplyPanel(const Task& task,
       MultiplyTiles<1, 0>();
       MultiplyTiles<1, 1>();
     }
-    if constexpr (kUnpack) meanwhile.unpacker.Next();
-    meanwhile.outputs.Write(rows);
+    if constexpr (kUnpack) meanwhile.unpacker.Next(weights_to);
+    meanwhile.outputs.Write(rows, output_to);
   }
   StoreTile<0>(sums);
   StoreTile<1>(sums + 16);
@@ -462,7 +494,7 @@ void Run(const ConvCall& call, int threads, int index, std::byte* scratch) {
     }
     unpacked = layout.kept_blocks >= blocks.end - blocks.first;
   }
-  meanwhile.outputs.Write(kUnitPixels);
+  meanwhile.outputs.Write(kUnitPixels, meanwhile.outputs.to());
 }
 
 std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {

@@ -142,7 +142,7 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
                  (static_cast<std::size_t>(pixel) * filters + k) * element;
     ChooseTile<Tiles>(tile->pixels, vectors)(tile, tiles, task.layout.steps,
                                              weights, out);
-    if (sums) WriteTile(task, out, block, task.sums, pixel, tile->pixels);
+    if (sums) WriteTile(task, out, block, pixel, tile->pixels);
     pixel += tiles * tile->pixels;
     tile += tiles;
   }

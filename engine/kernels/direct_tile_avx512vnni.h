@@ -24,7 +24,7 @@ enum class TileKind { kSums, kU8, kS16 };
 // clamps; the others from sums in memory.
 struct TileOutput {
   TileKind kind;
-  std::int32_t* sums;  // kSums: [pixels][64], of one tile
+  std::int32_t* sums;  // [pixels][64], of one tile
   // Of the tile's filters, padded with zeros to 64.
   const float* multiplier;
   const float* bias;
@@ -150,13 +150,12 @@ inline __m512 LoadResiduals(const Epilogue& e, std::size_t index,
       mask, static_cast<const std::int16_t*>(e.residual) + index)));
 }
 
-// The 64 values of a pixel's block, the first of which has this index.
+// The values of a pixel's block.
 inline void StoreValues(const Epilogue& e, const __m512 (&f)[4],
-                        __mmask64 filters, std::size_t index, void* output) {
+                        __mmask64 filters, std::uint8_t* to) {
   if (e.output_type == OutputType::kF32) {
     for (int v = 0; v < 4; ++v) {
-      _mm512_mask_storeu_ps(static_cast<float*>(output) + index + 16 * v,
-                            Sixteen(filters, v), f[v]);
+      _mm512_mask_storeu_ps(to + 64 * v, Sixteen(filters, v), f[v]);
     }
     return;
   }
@@ -167,38 +166,43 @@ inline void StoreValues(const Epilogue& e, const __m512 (&f)[4],
         _mm512_max_ps(f[v], _mm512_set1_ps(e.low)), _mm512_set1_ps(e.high)));
   }
   if (e.output_type == OutputType::kU8) {
-    StoreBytes(static_cast<std::uint8_t*>(output) + index, filters,
-               PackBytes(y));
+    StoreBytes(to, filters, PackBytes(y));
     return;
   }
-  auto* words = reinterpret_cast<std::uint8_t*>(
-      static_cast<std::int16_t*>(output) + index);
-  StoreWords(words, static_cast<__mmask32>(filters), PackWords(y[0], y[1]));
-  StoreWords(words + 64, static_cast<__mmask32>(filters >> 32),
+  StoreWords(to, static_cast<__mmask32>(filters), PackWords(y[0], y[1]));
+  StoreWords(to + 64, static_cast<__mmask32>(filters >> 32),
              PackWords(y[2], y[3]));
 }
 
-// Any epilogue: outputs of a block for `pixels` rows of 64 sums, from pixel
-// `first` on.
-inline void WriteTile(const DirectTask& task, const TileOutput& out, int block,
-                      const std::int32_t* sums, std::size_t first, int pixels) {
-  const Epilogue& e = task.call->epilogue;
-  for (int m = 0; m < pixels; ++m) {
-    const std::size_t index =
-        (first + m) * task.g->filters + kPackedBlockFilters * block;
-    __m512 f[4];
+// Any epilogue: a pixel's outputs of a block, to `to`, from its 64 sums.
+// `index` is that of the first of them.
+inline void WriteAny(const Epilogue& e, const TileOutput& out,
+                     const std::int32_t* sums, std::size_t index,
+                     std::uint8_t* to) {
+  __m512 f[4];
 #pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) {
-      f[v] = _mm512_fmadd_ps(
-          _mm512_cvtepi32_ps(_mm512_load_si512(sums + 64 * m + 16 * v)),
-          _mm512_load_ps(out.multiplier + 16 * v),
-          _mm512_load_ps(out.bias + 16 * v));
-      if (e.residual == nullptr) continue;
-      f[v] = _mm512_fmadd_ps(
-          LoadResiduals(e, index + 16 * v, Sixteen(out.filters, v)),
-          _mm512_set1_ps(e.residual_scale), f[v]);
-    }
-    StoreValues(e, f, out.filters, index, task.call->output);
+  for (int v = 0; v < 4; ++v) {
+    f[v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums + 16 * v)),
+                           _mm512_load_ps(out.multiplier + 16 * v),
+                           _mm512_load_ps(out.bias + 16 * v));
+    if (e.residual == nullptr) continue;
+    f[v] = _mm512_fmadd_ps(
+        LoadResiduals(e, index + 16 * v, Sixteen(out.filters, v)),
+        _mm512_set1_ps(e.residual_scale), f[v]);
+  }
+  StoreValues(e, f, out.filters, to);
+}
+
+// The same for a tile, whose first pixel's outputs belong to `out.output`.
+inline void WriteTile(const DirectTask& task, const TileOutput& out, int block,
+                      std::size_t first, int pixels) {
+  const auto filters = static_cast<std::size_t>(task.g->filters);
+  std::size_t index =
+      first * filters + kPackedBlockFilters * static_cast<std::size_t>(block);
+  for (int m = 0; m < pixels; ++m) {
+    WriteAny(task.call->epilogue, out, out.sums + kPackedBlockFilters * m,
+             index, out.output + out.pixel_bytes * m);
+    index += filters;
   }
 }
 
@@ -253,7 +257,9 @@ inline TileOutput OutputOf(const DirectTask& task, int block, void* factors) {
   const Epilogue& e = task.call->epilogue;
   const int k = block * kPackedBlockFilters;
   const int count = Smaller(task.g->filters - k, kPackedBlockFilters);
-  const std::size_t element = e.output_type == OutputType::kU8 ? 1 : 2;
+  const std::size_t element = e.output_type == OutputType::kU8    ? 1
+                              : e.output_type == OutputType::kS16 ? 2
+                                                                  : 4;
   auto* multiplier = static_cast<float*>(factors);
   float* bias = multiplier + kPackedBlockFilters;
   CopyPadded(e.multiplier + k, count, multiplier);

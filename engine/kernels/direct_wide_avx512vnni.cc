@@ -309,8 +309,9 @@ void RunBlock(const DirectTask& task, const DirectChunk& chunk, int block) {
   if (out.kind != TileKind::kSums) return;
   int pixel = chunk.first;
   for (const DirectTile* tile = chunk.tile; pixel < chunk.end; ++tile) {
-    WriteTile(task, out, block, out.sums, pixel, tile->pixels);
+    WriteTile(task, out, block, pixel, tile->pixels);
     out.sums += kTileSums;
+    out.output += out.pixel_bytes * tile->pixels;
     pixel += tile->pixels;
   }
 }
