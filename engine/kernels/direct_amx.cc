@@ -508,7 +508,7 @@ double PredictedNs(const ConvGeometry& g, int batch) {
 }  // namespace
 
 const ConvKernel kDirectAmx = {
-    "direct",    DirectApplies, DirectFusesMaxPool, PackedBytes, PackWeights,
-    DirectTasks, ScratchBytes,  BeginNothing,       Run,         PredictedNs};
+    "direct_amx", DirectApplies, DirectFusesMaxPool, PackedBytes, PackWeights,
+    DirectTasks,  ScratchBytes,  BeginNothing,       Run,         PredictedNs};
 
 }  // namespace tern

@@ -104,7 +104,8 @@ bool MayUseTiles() {
   return granted;
 }
 
-const ConvKernel* const kAmxConv[] = {&kDirectAmx};
+// A few pixels leave most of a tile register empty: then the other is faster.
+const ConvKernel* const kAmxConv[] = {&kDirectAmx, &kDirectAvx512VnniWide};
 
 const KernelTable kAmx = {
     .name = "amx",

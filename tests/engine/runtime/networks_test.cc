@@ -54,6 +54,13 @@ std::vector<float> LogitsOf(const Model& model, int batch, int threads) {
   return logits;
 }
 
+// The planner's choice, and each kernel of the table.
+std::vector<std::string> ForcedKernels(const KernelTable& table) {
+  std::vector<std::string> forced = {""};
+  for (const ConvKernel* kernel : table.conv) forced.emplace_back(kernel->name);
+  return forced;
+}
+
 // The kernels that a model's ternary layers run on.
 std::set<std::string> KernelsOf(const Model& model) {
   std::set<std::string> kernels;
@@ -71,7 +78,7 @@ TEST_P(NetworkTest, EqualsTheReference) {
   const std::vector<float> first(expected.begin(),
                                  expected.begin() + reference->classes());
   for (const KernelTable* table : TablesToTest()) {
-    for (const std::string forced : {"", "direct", "winograd"}) {
+    for (const std::string& forced : ForcedKernels(*table)) {
       const auto model = Load(file, *table, forced);
       for (const int threads : {1, 2}) {
         EXPECT_EQ(LogitsOf(*model, kBatch, threads), expected)
@@ -89,10 +96,19 @@ TEST_P(NetworkTest, EqualsTheReference) {
 TEST_P(NetworkTest, AForcedKernelIsTheOneThatRuns) {
   const std::string file = FileOf(GetParam());
   for (const KernelTable* table : TablesToTest()) {
-    if (table == &ReferenceKernels()) continue;
-    EXPECT_EQ(KernelsOf(*Load(file, *table, "direct")).count("winograd"), 0);
-    EXPECT_EQ(KernelsOf(*Load(file, *table, "direct")).count("direct"), 1);
-    EXPECT_EQ(KernelsOf(*Load(file, *table, "winograd")).count("winograd"), 1);
+    for (const ConvKernel* forced : table->conv) {
+      const std::set<std::string> kernels =
+          KernelsOf(*Load(file, *table, std::string(forced->name)));
+      EXPECT_EQ(kernels.count(std::string(forced->name)), 1)
+          << table->name << " " << forced->name;
+      // Winograd alone does not apply to every layer.
+      if (forced->name == "winograd") continue;
+      for (const ConvKernel* other : table->conv) {
+        if (other == forced) continue;
+        EXPECT_EQ(kernels.count(std::string(other->name)), 0)
+            << table->name << " " << forced->name << " " << other->name;
+      }
+    }
   }
 }
 
