@@ -234,15 +234,19 @@ class Outputs {
   TERN_ALWAYS_INLINE void Write(int rows, std::uint8_t* to) {
     if (out_.kind != TileKind::kU8) [[unlikely]]
       return WriteOthers(rows, to);
+    // Stores of bytes may alias anything but locals.
     TileOutput out = out_;
+    int row = row_;
     for (; rows > 0; --rows) {
+      const std::int32_t* const sums = out.sums + kPackedBlockFilters * row;
+      row += row < kUnitPixels;
       out.output = to;
-      to = to_[row_ + 1];
+      to = to_[row];
       __m512i acc[1][4];
-      LoadSums(acc);
+      LoadSums(sums, acc);
       WriteTileU8<1, 4>(acc, out);
-      row_ += row_ < kUnitPixels;
     }
+    row_ = row;
   }
 
  private:
@@ -266,36 +270,28 @@ class Outputs {
     }
   }
 
-  // Of the next row.
-  TERN_ALWAYS_INLINE const std::int32_t* sums() const {
-    return out_.sums + kPackedBlockFilters * row_;
-  }
-
-  TERN_ALWAYS_INLINE void LoadSums(__m512i (&acc)[1][4]) const {
+  static TERN_ALWAYS_INLINE void LoadSums(const std::int32_t* sums,
+                                          __m512i (&acc)[1][4]) {
 #pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) acc[0][v] = _mm512_load_si512(sums() + 16 * v);
+    for (int v = 0; v < 4; ++v) acc[0][v] = _mm512_load_si512(sums + 16 * v);
   }
 
   __attribute__((noinline)) void WriteOthers(int rows, std::uint8_t* to) {
     const Epilogue& e = task_.direct.call->epilogue;
     const auto filters = static_cast<std::size_t>(task_.layout.g.filters);
+    const TileOutput out = out_;
+    int row = row_;
     for (; rows > 0; --rows) {
-      std::uint8_t* const next = to_[row_ + 1];
-      if (out_.kind == TileKind::kSums) {
-        // A row of no pixel has some other pixel's residual.
-        const int pixel = pixel_[row_] < 0 ? 0 : pixel_[row_];
-        WriteAny(e, out_, sums(),
-                 filters * static_cast<std::size_t>(pixel) + first_filter_, to);
-      } else {
-        TileOutput out = out_;
-        out.output = to;
-        __m512i acc[1][4];
-        LoadSums(acc);
-        WriteTileS16<1, 4>(acc, out);
-      }
+      const std::int32_t* const sums = out.sums + kPackedBlockFilters * row;
+      // A row of no pixel has some other pixel's residual.
+      const int pixel = pixel_[row] < 0 ? 0 : pixel_[row];
+      row += row < kUnitPixels;
+      std::uint8_t* const next = to_[row];
+      WriteAny(e, out, sums,
+               filters * static_cast<std::size_t>(pixel) + first_filter_, to);
       to = next;
-      row_ += row_ < kUnitPixels;
     }
+    row_ = row;
   }
 
   const Task& task_;
@@ -304,7 +300,7 @@ class Outputs {
   std::size_t first_filter_ = 0;
   int which_ = 0;
   int row_ = 0;
-  std::uint8_t* to_[kUnitPixels + 2];
+  std::uint8_t* to_[kUnitPixels + 1];
   std::int32_t pixel_[kUnitPixels + 1];
   alignas(64) std::uint8_t nowhere_[sizeof(float) * kPackedBlockFilters];
 };
@@ -390,8 +386,8 @@ void MultiplyBlocks(const Task& task, const amx::Tile* tile, Blocks blocks,
 // All tiles of a strip times blocks. Weights that are neither `unpacked` yet
 // nor kept are unpacked for each pair of tiles.
 void MultiplyStrip(const Task& task, const amx::Tile* tile, int tiles,
-                   Blocks blocks, bool unpacked, Meanwhile& meanwhile) {
-  const bool keep = task.layout.kept_blocks > 0;
+                   Blocks blocks, bool keep, bool unpacked,
+                   Meanwhile& meanwhile) {
   for (; tiles > 0; tiles -= 2, tile += 2) {
     if (!unpacked) {
       meanwhile.unpacker = Unpacker(task, blocks, keep);
@@ -488,11 +484,14 @@ void Run(const ConvCall& call, int threads, int index, std::byte* scratch) {
   while (rows.first < rows.end) {
     const int count =
         amx::FillStrip(layout, task.direct, rows, bytes + at.strip, tiles);
+    // What a single pair of tiles needs is better off in the first-level cache.
+    const bool keep =
+        layout.kept_blocks > 0 && (count > 2 || rows.first < rows.end);
     for (int first = blocks.first; first < blocks.end; first += together) {
       const Blocks some = {first, Smaller(first + together, blocks.end)};
-      MultiplyStrip(task, tiles, count, some, unpacked, meanwhile);
+      MultiplyStrip(task, tiles, count, some, keep, unpacked, meanwhile);
     }
-    unpacked = layout.kept_blocks >= blocks.end - blocks.first;
+    unpacked = keep && layout.kept_blocks >= blocks.end - blocks.first;
   }
   meanwhile.outputs.Write(kUnitPixels, meanwhile.outputs.to());
 }

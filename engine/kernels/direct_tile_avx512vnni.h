@@ -29,6 +29,8 @@ struct TileOutput {
   const float* multiplier;
   const float* bias;
   __mmask64 filters;
+  // Whether packing to the output's type clamps as the epilogue asks.
+  bool packing_clamps;
   std::uint8_t* output;
   std::size_t pixel_bytes;
 };
@@ -139,58 +141,80 @@ inline __mmask16 Sixteen(__mmask64 filters, int v) {
   return static_cast<__mmask16>(filters >> (16 * v));
 }
 
-// 16 residuals from an output's index on.
-inline __m512 LoadResiduals(const Epilogue& e, std::size_t index,
-                            __mmask16 mask) {
-  if (e.residual_type == OutputType::kU8) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(
-        mask, static_cast<const std::uint8_t*>(e.residual) + index)));
+// 16 residuals.
+TERN_ALWAYS_INLINE __m512 LoadResiduals(const std::uint8_t* from,
+                                        __mmask16 mask) {
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, from)));
+}
+
+TERN_ALWAYS_INLINE __m512 LoadResiduals(const std::int16_t* from,
+                                        __mmask16 mask) {
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(mask, from)));
+}
+
+template <typename T>
+TERN_ALWAYS_INLINE void AddResiduals(const T* from, float scale,
+                                     __mmask64 filters, __m512 (&f)[4]) {
+#pragma GCC unroll 4
+  for (int v = 0; v < 4; ++v) {
+    f[v] = _mm512_fmadd_ps(LoadResiduals(from + 16 * v, Sixteen(filters, v)),
+                           _mm512_set1_ps(scale), f[v]);
   }
-  return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(
-      mask, static_cast<const std::int16_t*>(e.residual) + index)));
 }
 
 // The values of a pixel's block.
-inline void StoreValues(const Epilogue& e, const __m512 (&f)[4],
-                        __mmask64 filters, std::uint8_t* to) {
+TERN_ALWAYS_INLINE void StoreValues(const Epilogue& e, const TileOutput& out,
+                                    __m512 (&f)[4], std::uint8_t* to) {
   if (e.output_type == OutputType::kF32) {
+#pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) {
-      _mm512_mask_storeu_ps(to + 64 * v, Sixteen(filters, v), f[v]);
+      _mm512_mask_storeu_ps(to + 64 * v, Sixteen(out.filters, v), f[v]);
     }
     return;
   }
+  if (!out.packing_clamps) {
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) {
+      f[v] = _mm512_min_ps(_mm512_max_ps(f[v], _mm512_set1_ps(e.low)),
+                           _mm512_set1_ps(e.high));
+    }
+  }
   __m512i y[4];
 #pragma GCC unroll 4
-  for (int v = 0; v < 4; ++v) {
-    y[v] = _mm512_cvtps_epi32(_mm512_min_ps(
-        _mm512_max_ps(f[v], _mm512_set1_ps(e.low)), _mm512_set1_ps(e.high)));
-  }
+  for (int v = 0; v < 4; ++v) y[v] = _mm512_cvtps_epi32(f[v]);
   if (e.output_type == OutputType::kU8) {
-    StoreBytes(to, filters, PackBytes(y));
+    StoreBytes(to, out.filters, PackBytes(y));
     return;
   }
-  StoreWords(to, static_cast<__mmask32>(filters), PackWords(y[0], y[1]));
-  StoreWords(to + 64, static_cast<__mmask32>(filters >> 32),
+  StoreWords(to, static_cast<__mmask32>(out.filters), PackWords(y[0], y[1]));
+  StoreWords(to + 64, static_cast<__mmask32>(out.filters >> 32),
              PackWords(y[2], y[3]));
 }
 
 // Any epilogue: a pixel's outputs of a block, to `to`, from its 64 sums.
 // `index` is that of the first of them.
-inline void WriteAny(const Epilogue& e, const TileOutput& out,
-                     const std::int32_t* sums, std::size_t index,
-                     std::uint8_t* to) {
+TERN_ALWAYS_INLINE void WriteAny(const Epilogue& e, const TileOutput& out,
+                                 const std::int32_t* sums, std::size_t index,
+                                 std::uint8_t* to) {
   __m512 f[4];
 #pragma GCC unroll 4
   for (int v = 0; v < 4; ++v) {
     f[v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums + 16 * v)),
                            _mm512_load_ps(out.multiplier + 16 * v),
                            _mm512_load_ps(out.bias + 16 * v));
-    if (e.residual == nullptr) continue;
-    f[v] = _mm512_fmadd_ps(
-        LoadResiduals(e, index + 16 * v, Sixteen(out.filters, v)),
-        _mm512_set1_ps(e.residual_scale), f[v]);
   }
-  StoreValues(e, f, out.filters, to);
+  if (e.residual != nullptr) {
+    if (e.residual_type == OutputType::kU8) {
+      AddResiduals(static_cast<const std::uint8_t*>(e.residual) + index,
+                   e.residual_scale, out.filters, f);
+    } else {
+      AddResiduals(static_cast<const std::int16_t*>(e.residual) + index,
+                   e.residual_scale, out.filters, f);
+    }
+  }
+  StoreValues(e, out, f, to);
 }
 
 // The same for a tile, whose first pixel's outputs belong to `out.output`.
@@ -208,34 +232,35 @@ inline void WriteTile(const DirectTask& task, const TileOutput& out, int block,
 
 // Whether no output of the block can leave the range of int32 before it is
 // clamped. Sums are at most 255 for each input.
-inline bool FitsInt32(const float* multiplier, const float* bias,
-                      double depth) {
+inline bool FitsInt32(const DirectTask& task, const float* multiplier,
+                      const float* bias) {
+  const Epilogue& e = task.call->epilogue;
+  const double depth = 1.0 * task.layout.taps * task.layout.run;
   const __m512 largest = _mm512_set1_ps(static_cast<float>(255 * depth));
+  const __m512 residual = _mm512_set1_ps(
+      e.residual == nullptr ? 0 : 0x1p15F * __builtin_fabsf(e.residual_scale));
   const __m512 limit = _mm512_set1_ps(0x1p30F);
   __mmask16 fits = 0xFFFF;
   for (int v = 0; v < kPackedBlockFilters; v += 16) {
-    const __m512 bound =
-        _mm512_fmadd_ps(largest, _mm512_load_ps(multiplier + v),
-                        _mm512_abs_ps(_mm512_load_ps(bias + v)));
+    const __m512 bound = _mm512_fmadd_ps(
+        largest, _mm512_load_ps(multiplier + v),
+        _mm512_add_ps(_mm512_abs_ps(_mm512_load_ps(bias + v)), residual));
     fits = static_cast<__mmask16>(fits &
                                   _mm512_cmp_ps_mask(bound, limit, _CMP_LE_OQ));
   }
   return fits == 0xFFFF;
 }
 
-inline TileKind KindOf(const DirectTask& task, const TileOutput& out) {
-  const Epilogue& e = task.call->epilogue;
-  const double depth = 1.0 * task.layout.taps * task.layout.run;
-  if (e.residual != nullptr || !FitsInt32(out.multiplier, out.bias, depth)) {
-    return TileKind::kSums;
-  }
-  if (e.output_type == OutputType::kU8 && e.low == 0 && e.high == 255) {
-    return TileKind::kU8;
-  }
-  if (e.output_type == OutputType::kS16 && e.low == -32768 && e.high == 32767) {
-    return TileKind::kS16;
-  }
-  return TileKind::kSums;
+// Whether these are the bounds of the output's type.
+inline bool HasOwnBounds(const Epilogue& e) {
+  if (e.output_type == OutputType::kU8) return e.low == 0 && e.high == 255;
+  return e.output_type == OutputType::kS16 && e.low == -32768 &&
+         e.high == 32767;
+}
+
+inline TileKind KindOf(const Epilogue& e, bool packing_clamps) {
+  if (e.residual != nullptr || !packing_clamps) return TileKind::kSums;
+  return e.output_type == OutputType::kU8 ? TileKind::kU8 : TileKind::kS16;
 }
 
 inline void CopyPadded(const float* from, int count, float* to) {
@@ -269,9 +294,10 @@ inline TileOutput OutputOf(const DirectTask& task, int block, void* factors) {
                     multiplier,
                     bias,
                     ~__mmask64{0} >> (kPackedBlockFilters - count),
+                    HasOwnBounds(e) && FitsInt32(task, multiplier, bias),
                     nullptr,
                     task.g->filters * element};
-  out.kind = KindOf(task, out);
+  out.kind = KindOf(e, out.packing_clamps);
   return out;
 }
 
