@@ -92,7 +92,7 @@ constexpr Option kOptions[] = {
 
     {kPerformance, "isa",
      "Kernel table: auto, reference; on x86-64 avx2, avx512vnni, "
-     "avx512vnni_wide; on arm64 neon",
+     "avx512vnni_wide, amx; on arm64 neon",
      &O::isa},
     {kPerformance, "threads",
      "Threads that compute; 0: the CPUs of affinity mask and cgroup quota",

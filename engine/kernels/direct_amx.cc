@@ -25,6 +25,8 @@ using amx::kTileGroups;
 using amx::kTileRows;
 
 constexpr int kVectorBytes = 64;
+// What is multiplied by a block together; and its sums, with a row more
+// (Outputs).
 constexpr int kUnitPixels = 2 * kTileRows;
 constexpr int kUnitSums = (kUnitPixels + 1) * kPackedBlockFilters;
 // How many steps weights are unpacked before they are loaded: loads of tiles
@@ -43,18 +45,14 @@ struct alignas(64) TileConfig {
   std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-// The registers are configured for as long as one of these lives: a thread that
-// leaves them so would have the kernel save 8 KiB at each switch.
-class TileRegisters {
- public:
-  TileRegisters() {
-    static constexpr TileConfig kConfig;
-    asm volatile("ldtilecfg %0" : : "m"(kConfig));
-  }
-  ~TileRegisters() { asm volatile("tilerelease"); }
-  TileRegisters(const TileRegisters&) = delete;
-  TileRegisters& operator=(const TileRegisters&) = delete;
-};
+void ConfigureTiles() {
+  static constexpr TileConfig kConfig;
+  asm volatile("ldtilecfg %0" : : "m"(kConfig));
+}
+
+// A thread that leaves them in use would have the operating system save 8 KiB
+// at each switch.
+void ReleaseTiles() { asm volatile("tilerelease"); }
 
 // The compiler does not know the registers; these stay where they stand. Sums
 // are in 0..3, of tile t and filters v in 2 t + v; input in 4 + t, weights in
@@ -118,8 +116,8 @@ struct Blocks {
   int first, end;
 };
 
-// Unpacks the weights of blocks: panels one after the other, in
-// each of them [step][16 filters][16 x 4 run bytes][16 filters x 4].
+// Unpacks the weights of blocks, panels one after the other, in each of them
+// [step][2 tiles of 16 filters][16 x 4 run bytes][16 filters x 4].
 class Unpacker {
  public:
   // Nothing to unpack.
@@ -475,7 +473,7 @@ void Run(const ConvCall& call, int threads, int index, std::byte* scratch) {
   const std::int64_t all = std::int64_t{1} * layout.batch * layout.g.out_h;
   amx::Rows rows = {static_cast<int>(all * piece / direct.pixel_pieces),
                     static_cast<int>(all * (piece + 1) / direct.pixel_pieces)};
-  const TileRegisters registers;
+  ConfigureTiles();
   Meanwhile meanwhile = {
       {}, {task, reinterpret_cast<std::int32_t*>(bytes + at.sums)}};
   // So many blocks are multiplied by one strip after the other.
@@ -494,14 +492,22 @@ void Run(const ConvCall& call, int threads, int index, std::byte* scratch) {
     unpacked = keep && layout.kept_blocks >= blocks.end - blocks.first;
   }
   meanwhile.outputs.Write(kUnitPixels, meanwhile.outputs.to());
+  ReleaseTiles();
 }
 
 std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
   return MakeScratch(amx::MakeLayout(g, batch, threads)).bytes;
 }
 
+// Multiplications and what copying, storing and unpacking add to them; fitted
+// on a Granite Rapids core.
 double PredictedNs(const ConvGeometry& g, int batch) {
-  return 1.0 * g.filters * batch;
+  const amx::Layout layout = amx::MakeLayout(g, batch, 1);
+  const double rows = 1.0 * layout.batch * layout.g.out_h;
+  const double units = rows * layout.pitch / kUnitPixels * layout.direct.blocks;
+  const double weights = 30.0 * layout.steps * layout.direct.blocks;
+  return units * (52.0 * layout.steps + 150) + weights +
+         0.2 * rows * layout.pitch * layout.direct.taps;
 }
 
 }  // namespace

@@ -6,16 +6,12 @@
 #include "absl/strings/str_cat.h"
 #include "tests/bench/onednn_network.h"
 #include "tests/bench/parts.h"
-#include "tests/bench/peak.h"
 #include "tests/bench/tern_runner.h"
 
 namespace tern::bench {
 namespace {
 
 constexpr Peer kPeers[] = {Peer::kInt8Direct, Peer::kInt8Winograd, Peer::kF32};
-
-// A weaker int8 peer than this share of the peak proves nothing.
-constexpr double kWeakestPeer = 0.95;
 
 struct Geomean {
   double log_sum = 0;
@@ -46,7 +42,7 @@ LayerResult Measure(const NamedLayer& layer, int batch,
   auto ours =
       std::make_shared<TernLayer>(*options.kernels, layer.geometry, batch);
   result.kernel = ours->kernel();
-  std::vector<Contender> contenders = {SecondsPerGigaMac,
+  std::vector<Contender> contenders = {options.peak->seconds_per_giga_mac,
                                        TimeCalls([ours] { ours->Run(); })};
   std::vector<int> slots;
   for (int p = 0; p < 3; ++p) {
@@ -109,7 +105,7 @@ bool Is3x3Stride1(const ConvGeometry& g) {
 }
 
 void CheckPeer(const NamedLayer& layer, int batch, const LayerResult& r,
-               Report* report) {
+               const Peak& peak, Report* report) {
   if (layer.network != "vgg7" || layer.name != "c2" || batch != 8) return;
   if (!r.peer[0]) {
     report->Invalidate("oneDNN has no int8 convolution for c2");
@@ -117,10 +113,10 @@ void CheckPeer(const NamedLayer& layer, int batch, const LayerResult& r,
   }
   const double share =
       layer.macs * batch / 1e9 * r.peak.median / r.peer[0]->median;
-  if (share < kWeakestPeer) {
+  if (share < peak.weakest_peer) {
     report->Invalidate(absl::StrCat(
         "oneDNN's int8 c2 at batch 8 reaches only ", share,
-        " of the measured peak; a sound run has at least ", kWeakestPeer));
+        " of the measured peak; a sound run has at least ", peak.weakest_peer));
   }
 }
 
@@ -146,7 +142,7 @@ absl::Status RunLayers(const Options& options, Report* report) {
         const LayerResult r = Measure(layer, batch, options);
         PrintRow(layer, batch, r);
         AddToReport(name, r, report);
-        CheckPeer(layer, batch, r, report);
+        CheckPeer(layer, batch, r, *options.peak, report);
         const double ratio = batch / 1e9 * r.peak.median / r.tern.median;
         if (Is3x3Stride1(layer.geometry))
           winograd.Add(layer.macs * ratio);

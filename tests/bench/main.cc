@@ -11,7 +11,6 @@
 #include "engine/base/status_macros.h"
 #include "tests/bench/contenders.h"
 #include "tests/bench/parts.h"
-#include "tests/bench/peak.h"
 
 namespace tern::bench {
 namespace {
@@ -81,7 +80,8 @@ absl::Status Run(const Arguments& a) {
   KeepOpenMpOnThisThread();
   TERN_ASSIGN_OR_RETURN(const KernelTable* kernels, SelectKernels(a.isa));
   if (a.serve) return Serve(a.folder, *kernels);
-  if (!HasPeakInstruction()) {
+  const Peak* peak = PeakOf(*kernels);
+  if (peak == nullptr) {
     return absl::FailedPreconditionError(
         "this CPU lacks AVX-512 VNNI, whose peak is what results are compared "
         "with");
@@ -96,6 +96,7 @@ absl::Status Run(const Arguments& a) {
   options.rounds = a.rounds;
   options.filter = a.filter;
   options.kernels = kernels;
+  options.peak = peak;
   Report report;
   std::printf("%s; kernels %s\n", CpuName().c_str(),
               std::string(KernelTableName(*kernels)).c_str());

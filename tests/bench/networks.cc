@@ -7,7 +7,6 @@
 #include "engine/engine.h"
 #include "tests/bench/contenders.h"
 #include "tests/bench/parts.h"
-#include "tests/bench/peak.h"
 #include "tests/bench/tern_runner.h"
 
 namespace tern::bench {
@@ -26,7 +25,7 @@ std::string Name(const Network& network, int batch, const std::string& who) {
 
 absl::Status RunNetwork(const Network& network, int batch,
                         const Options& options, Report* report) {
-  std::vector<Contender> contenders = {SecondsPerGigaMac};
+  std::vector<Contender> contenders = {options.peak->seconds_per_giga_mac};
   for (const char* who : kWho) {
     TERN_ASSIGN_OR_RETURN(
         Contender contender,
@@ -54,11 +53,11 @@ absl::Status RunNetwork(const Network& network, int batch,
 }  // namespace
 
 void RunPeak(const Options& options, Report* report) {
-  const Statistics s =
-      RunInterleaved({SecondsPerGigaMac}, 10 * options.rounds)[0];
+  const Statistics s = RunInterleaved({options.peak->seconds_per_giga_mac},
+                                      10 * options.rounds)[0];
   const Statistics rate = {1 / s.median, 1 / s.min, s.spread};
-  std::printf("Peak of vpdpbusd, one core: %.0f GMAC/s (best %.0f)\n",
-              rate.median, rate.min);
+  std::printf("Peak of %s, one core: %.0f GMAC/s (best %.0f)\n",
+              options.peak->instruction, rate.median, rate.min);
   report->Add("peak/int8", "GMAC/s", rate);
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "engine/kernels/kernel_table.h"
 #include "tests/bench/network.h"
+#include "tests/bench/peak.h"
 #include "tests/bench/report.h"
 
 namespace tern::bench {
@@ -21,6 +22,7 @@ struct Options {
   int rounds = 15;
   std::string filter;  // part of a result's name; empty: all
   const KernelTable* kernels = nullptr;
+  const Peak* peak = nullptr;  // of these kernels
 };
 
 // peak/int8.

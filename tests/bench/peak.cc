@@ -1,18 +1,48 @@
 #include "tests/bench/peak.h"
 
+#include <cstdint>
+
 #include "tests/bench/measure.h"
 
 namespace tern::bench {
 namespace {
 
-constexpr long kIterations = 200000;
-constexpr double kMacsPerIteration = 12 * 64;
+// Configures eight tile registers of 16 rows of 64 bytes.
+struct alignas(64) TileConfig {
+  std::uint8_t palette = 1;
+  std::uint8_t start_row = 0;
+  std::uint8_t reserved[14] = {};
+  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
 
-}  // namespace
+double SecondsWithTiles() {
+  constexpr long kIterations = 10000;
+  constexpr double kMacsPerIteration = 6 * 16 * 16 * 64;
+  static constexpr TileConfig kConfig;
+  const double begin = ThreadSeconds();
+  long n = kIterations;
+  asm volatile(
+      "ldtilecfg %1\n"
+      "1:\n"
+      "tdpbusd %%tmm7, %%tmm6, %%tmm0\n"
+      "tdpbusd %%tmm7, %%tmm6, %%tmm1\n"
+      "tdpbusd %%tmm7, %%tmm6, %%tmm2\n"
+      "tdpbusd %%tmm7, %%tmm6, %%tmm3\n"
+      "tdpbusd %%tmm7, %%tmm6, %%tmm4\n"
+      "tdpbusd %%tmm7, %%tmm6, %%tmm5\n"
+      "dec %0\n"
+      "jnz 1b\n"
+      "tilerelease\n"
+      : "+r"(n)
+      : "m"(kConfig)
+      : "cc");
+  return (ThreadSeconds() - begin) / (kIterations * kMacsPerIteration / 1e9);
+}
 
-bool HasPeakInstruction() { return __builtin_cpu_supports("avx512vnni") != 0; }
-
-double SecondsPerGigaMac() {
+double SecondsWithVectors() {
+  constexpr long kIterations = 200000;
+  constexpr double kMacsPerIteration = 12 * 64;
   const double begin = ThreadSeconds();
   long n = kIterations;
   // Twelve chains hide the latency of 4 or 5 cycles at two starts a cycle.
@@ -38,6 +68,16 @@ double SecondsPerGigaMac() {
       // which therefore never keeps anything in them.
       : "cc");
   return (ThreadSeconds() - begin) / (kIterations * kMacsPerIteration / 1e9);
+}
+
+constexpr Peak kTiles = {"tdpbusd", SecondsWithTiles, 0.45};
+constexpr Peak kVectors = {"vpdpbusd", SecondsWithVectors, 0.95};
+
+}  // namespace
+
+const Peak* PeakOf(const KernelTable& kernels) {
+  if (KernelTableName(kernels) == "amx") return &kTiles;
+  return __builtin_cpu_supports("avx512vnni") != 0 ? &kVectors : nullptr;
 }
 
 }  // namespace tern::bench

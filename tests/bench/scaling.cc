@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "tests/bench/parts.h"
-#include "tests/bench/peak.h"
 #include "tests/bench/tern_runner.h"
 
 namespace tern::bench {
@@ -44,7 +43,7 @@ absl::Status RunOne(const Network& network, const Options& options,
   const auto other = std::make_shared<TernNetwork>(model, kBatch, 1);
   const auto two_threads = std::make_shared<TernNetwork>(model, kBatch, 2);
   constexpr int kPeakCalls = 30;
-  const auto peak = [] { SecondsPerGigaMac(); };
+  const auto peak = [&] { options.peak->seconds_per_giga_mac(); };
   const std::vector<Contender> contenders = {
       [&] { return WallTimeOf(peak, kPeakCalls); },
       [&] { return TimeOfTwo(peak, peak, kPeakCalls); },

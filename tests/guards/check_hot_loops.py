@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 # Of x86-64 and arm64; none means anything else on the other.
-MULTIPLIES = re.compile(r"\b(vpdp[bw]\w+|vpmaddwd|vpmaddubsw|udot)\b")
+MULTIPLIES = re.compile(r"\b(vpdp[bw]\w+|vpmaddwd|vpmaddubsw|tdpbusd|udot)\b")
 STACK = re.compile(r"^(?=.*%[xyz]mm).*\(%r[sb]p[,)]"
                    r"|^(?:ld|st)\w+\s.*\b[dqv]\d.*\[(?:sp|x29)[],]")
 JUMP = re.compile(r"^(?:j\w+|b(?:\.\w+)?|cbn?z\s+\w+,|tbn?z\s+\w+, #\w+,)"
@@ -41,18 +41,22 @@ def functions(objdump, path):
         yield name, body
 
 
-def innermost_loops(body):
-    """Spans of instructions from a backward jump's target to the jump."""
-    loops = []
+def hot_loops(body):
+    """Spans from a backward jump's target to the jump that multiply, and hold
+    no smaller ones that do."""
+    loops = {}
     for address, code in body:
         jump = JUMP.match(code)
-        if jump and int(jump.group(1), 16) <= address:
-            loops.append((int(jump.group(1), 16), address))
-    for first, last in loops:
-        if any(first <= f and l <= last and (f, l) != (first, last)
-               for f, l in loops):
+        if not jump or int(jump.group(1), 16) > address:
             continue
-        yield [code for address, code in body if first <= address <= last]
+        first = int(jump.group(1), 16)
+        loop = [code for at, code in body if first <= at <= address]
+        if sum(bool(MULTIPLIES.search(code)) for code in loop) >= 4:
+            loops[first, address] = loop
+    for (first, last), loop in loops.items():
+        if not any(first <= f and l <= last and (f, l) != (first, last)
+                   for f, l in loops):
+            yield loop
 
 
 def main():
@@ -61,9 +65,7 @@ def main():
     for path in objects:
         found = 0
         for name, body in functions(objdump, path):
-            for loop in innermost_loops(body):
-                if sum(bool(MULTIPLIES.search(code)) for code in loop) < 4:
-                    continue
+            for loop in hot_loops(body):
                 found += 1
                 traffic = [code for code in loop if STACK.search(code)]
                 if traffic:

@@ -6,7 +6,7 @@ cmake_minimum_required(VERSION 3.25)
 
 set(checked 0)
 foreach(object ${OBJECTS})
-  if(object MATCHES "_(avx[a-z0-9]*|neon)\\.cc\\.o$")
+  if(object MATCHES "_(amx|avx[a-z0-9]*|neon)\\.cc\\.o$")
     math(EXPR checked "${checked} + 1")
     execute_process(COMMAND ${NM} -C --defined-only ${object}
       OUTPUT_VARIABLE symbols RESULT_VARIABLE result)

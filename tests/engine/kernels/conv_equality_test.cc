@@ -153,6 +153,17 @@ TEST_P(ConvEquality, EveryBatchTo33) {
   EXPECT_GT(compared_, 0);
 }
 
+// Kernels that keep something of their input or weights in scratch keep parts
+// of these, several at a time, or nothing at all.
+TEST_P(ConvEquality, LayersThatExceedScratch) {
+  one_in_ = std::min(kOneIn, 3);
+  ExpectEqual(Layer({.in_c = 1000, .filters = 70}, 200), 1);
+  ExpectEqual(Layer({.in_c = 4700, .filters = 150}, 90), 1);
+  ExpectEqual(Layer({.in_c = 10500, .filters = 70}, 40), 2);
+  if (kernel().name != "direct") return;
+  EXPECT_GT(compared_, 0);
+}
+
 // The layers that the networks of this project have. Winograd takes none: it
 // needs more channels.
 TEST_P(ConvEquality, FirstLayers) {
