@@ -499,15 +499,19 @@ std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
   return MakeScratch(amx::MakeLayout(g, batch, threads)).bytes;
 }
 
-// Multiplications and what copying, storing and unpacking add to them; fitted
-// on a Granite Rapids core.
+// What each tile, each panel's step of weights and each cache line of input
+// take; fitted on a Granite Rapids core.
 double PredictedNs(const ConvGeometry& g, int batch) {
   const amx::Layout layout = amx::MakeLayout(g, batch, 1);
-  const double rows = 1.0 * layout.batch * layout.g.out_h;
-  const double units = rows * layout.pitch / kUnitPixels * layout.direct.blocks;
-  const double weights = 30.0 * layout.steps * layout.direct.blocks;
-  return units * (52.0 * layout.steps + 150) + weights +
-         0.2 * rows * layout.pitch * layout.direct.taps;
+  const int part_positions = layout.part_rows * layout.pitch;
+  const int parts = (layout.g.out_h + layout.part_rows - 1) / layout.part_rows;
+  const double tiles = 1.0 * layout.batch * parts *
+                       ((part_positions + kTileRows - 1) / kTileRows);
+  const int panels = (g.filters + kPanelFilters - 1) / kPanelFilters;
+  const double lines = 1.0 * layout.batch * layout.g.out_h * layout.pitch *
+                       static_cast<double>(layout.position_bytes) / 64;
+  return 300 + tiles * panels * (13 * layout.steps + 60) +
+         35.0 * panels * layout.steps + 2.5 * lines;
 }
 
 }  // namespace
