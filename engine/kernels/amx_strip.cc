@@ -113,11 +113,49 @@ void SetParts(Layout& layout) {
                                   1, layout.batch);
 }
 
+// Cuts a call so that it takes the least time on all threads: each piece of
+// pixels unpacks its blocks' weights, each piece of blocks copies its pixels'
+// input. Twice as many tasks as threads even out what threads are late.
+void SetPieces(int threads, Layout& layout) {
+  DirectLayout& direct = layout.direct;
+  direct.pixel_pieces = direct.block_pieces = 1;
+  if (threads == 1) return;
+  const Cost cost = CostOf(layout);
+  const int tasks = 2 * threads;
+  const int rows = layout.batch * layout.g.out_h;
+  const int most_pixel_pieces =
+      std::clamp(rows * layout.pitch / (4 * kTileRows), 1, rows);
+  double least = cost.multiply + cost.unpack + cost.copy;
+  for (int blocks = 1; blocks <= std::min(tasks, direct.blocks); ++blocks) {
+    const int pixels = std::min(DivideUp(tasks, blocks), most_pixel_pieces);
+    const double time =
+        (cost.multiply + pixels * cost.unpack + blocks * cost.copy) /
+        std::min(threads, pixels * blocks);
+    if (time >= least) continue;
+    least = time;
+    direct.pixel_pieces = pixels;
+    direct.block_pieces = blocks;
+  }
+}
+
 }  // namespace
+
+// Fitted on a Granite Rapids core.
+Cost CostOf(const Layout& layout) {
+  const ConvGeometry& g = layout.g;
+  const int parts = layout.batch * DivideUp(g.out_h, layout.part_rows);
+  const double tiles =
+      1.0 * parts * DivideUp(layout.part_rows * layout.pitch, kTileRows);
+  const int panels = DivideUp(g.filters, kPanelFilters);
+  const double lines = 1.0 * layout.batch * g.out_h * layout.pitch *
+                       static_cast<double>(layout.position_bytes) / 64;
+  return {tiles * panels * (13 * layout.steps + 60),
+          35.0 * panels * layout.steps, 2.5 * lines};
+}
 
 Layout MakeLayout(const ConvGeometry& g, int batch, int threads) {
   Layout layout;
-  layout.direct = MakeDirectLayout(g, batch, threads);
+  layout.direct = MakeDirectLayout(g, batch, 1);
   layout.g = g;
   layout.batch = batch;
   if (IsTall(g)) {
@@ -129,6 +167,7 @@ Layout MakeLayout(const ConvGeometry& g, int batch, int threads) {
   SetPitch(layout);
   SetWeights(layout);
   SetParts(layout);
+  SetPieces(threads, layout);
   layout.max_tiles =
       layout.parts * DivideUp(layout.part_rows * layout.pitch, kTileRows);
   // A tile may begin at the last position.

@@ -69,6 +69,14 @@ struct Layout {
 
 Layout MakeLayout(const ConvGeometry& g, int batch, int threads);
 
+// Predicted nanoseconds of a call on one thread, uncut.
+struct Cost {
+  double multiply;  // and what becomes of the sums
+  double unpack;    // all weights, once
+  double copy;      // all input, once
+};
+Cost CostOf(const Layout& layout);
+
 // Fills steps[layout.steps].
 void FillSteps(const Layout& layout, Step* steps);
 

@@ -499,25 +499,20 @@ std::size_t ScratchBytes(const ConvGeometry& g, int batch, int threads) {
   return MakeScratch(amx::MakeLayout(g, batch, threads)).bytes;
 }
 
-// What each tile, each panel's step of weights and each cache line of input
-// take; fitted on a Granite Rapids core.
+int Tasks(const ConvGeometry& g, int batch, int threads) {
+  const DirectLayout direct = amx::MakeLayout(g, batch, threads).direct;
+  return direct.pixel_pieces * direct.block_pieces;
+}
+
 double PredictedNs(const ConvGeometry& g, int batch) {
-  const amx::Layout layout = amx::MakeLayout(g, batch, 1);
-  const int part_positions = layout.part_rows * layout.pitch;
-  const int parts = (layout.g.out_h + layout.part_rows - 1) / layout.part_rows;
-  const double tiles = 1.0 * layout.batch * parts *
-                       ((part_positions + kTileRows - 1) / kTileRows);
-  const int panels = (g.filters + kPanelFilters - 1) / kPanelFilters;
-  const double lines = 1.0 * layout.batch * layout.g.out_h * layout.pitch *
-                       static_cast<double>(layout.position_bytes) / 64;
-  return 300 + tiles * panels * (13 * layout.steps + 60) +
-         35.0 * panels * layout.steps + 2.5 * lines;
+  const amx::Cost cost = amx::CostOf(amx::MakeLayout(g, batch, 1));
+  return 300 + cost.multiply + cost.unpack + cost.copy;
 }
 
 }  // namespace
 
 const ConvKernel kDirectAmx = {
     "direct_amx", DirectApplies, DirectFusesMaxPool, PackedBytes, PackWeights,
-    DirectTasks,  ScratchBytes,  BeginNothing,       Run,         PredictedNs};
+    Tasks,        ScratchBytes,  BeginNothing,       Run,         PredictedNs};
 
 }  // namespace tern
