@@ -6,12 +6,13 @@
 namespace tern::amx {
 namespace {
 
-// Strips and unpacked weights stay in the second-level cache. Strips are large
-// where each of them unpacks all weights anew.
+// Strips and unpacked weights stay in the second-level cache; gathered runs,
+// which are not read from several rows, in the first. Strips are large where
+// each of them unpacks all weights anew.
 constexpr std::size_t kWeightsBytes = 640 << 10;
 constexpr std::size_t kStripBytes = 160 << 10;
 constexpr std::size_t kLargeStripBytes = 384 << 10;
-constexpr std::size_t kGatheredStripBytes = 64 << 10;
+constexpr std::size_t kGatheredStripBytes = 24 << 10;
 // 16 rows at this distance share few sets of the first-level cache.
 constexpr std::size_t kBadStride = 2048;
 
