@@ -1,9 +1,17 @@
 // What AMX asks of those who use it.
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
+#include <iterator>
 #include <random>
 
 #include "engine/kernels/kernels.h"
@@ -41,6 +49,30 @@ TEST_F(Amx, LeavesNoTilesBehind) {
               &random);
     EXPECT_FALSE(TilesInUse()) << kernel->name;
   }
+}
+
+// From now on this process is told EPERM when it asks for tile registers.
+bool RefusePermission() {
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_arch_prctl, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program = {std::size(filter), filter};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+// In a process of its own, which has not asked before.
+TEST(AmxDeathTest, IsNotSupportedWithoutPermission) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        if (!RefusePermission()) _exit(2);
+        _exit(AmxTable().is_supported() ? 1 : 0);
+      },
+      ::testing::ExitedWithCode(0), "");
 }
 
 }  // namespace
