@@ -343,11 +343,11 @@ __attribute__((noinline)) void MultiplyPanel(const Task& task,
     const std::uint8_t* weights = task.weights + (slot & mask) * kStepWeights;
     LoadWeights<kUnpack, 6>(weights);
     LoadTile<4>(first + step->offset, stride);
-    MultiplyTiles<0, 0>();
     LoadWeights<kUnpack, 7>(weights + kTileRows * kTileBytes);
+    if constexpr (kTiles == 2) LoadTile<5>(second + step->offset, stride);
+    MultiplyTiles<0, 0>();
     MultiplyTiles<0, 1>();
     if constexpr (kTiles == 2) {
-      LoadTile<5>(second + step->offset, stride);
       MultiplyTiles<1, 0>();
       MultiplyTiles<1, 1>();
     }
