@@ -124,8 +124,9 @@ void SetPieces(int threads, Layout& layout) {
   const Cost cost = CostOf(layout);
   const int tasks = 2 * threads;
   const int rows = layout.batch * layout.g.out_h;
+  const std::int64_t tiles = std::int64_t{1} * rows * layout.pitch / kTileRows;
   const int most_pixel_pieces =
-      std::clamp(rows * layout.pitch / (4 * kTileRows), 1, rows);
+      static_cast<int>(std::clamp<std::int64_t>(tiles / 4, 1, rows));
   double least = cost.multiply + cost.unpack + cost.copy;
   for (int blocks = 1; blocks <= std::min(tasks, direct.blocks); ++blocks) {
     const int pixels = std::min(DivideUp(tasks, blocks), most_pixel_pieces);

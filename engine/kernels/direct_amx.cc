@@ -251,6 +251,7 @@ class Outputs {
   alignas(64) static constexpr std::int32_t kNoPixels[kTileRows] = {
       -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
 
+  // The rows of a tile, from `row` on, belong to these pixels.
   void SetRows(const std::int32_t* pixel, int row) {
     _mm512_storeu_si512(pixel_ + row, _mm512_loadu_si512(pixel));
     for (int i = 0; i < kTileRows; i += 8) {
@@ -274,6 +275,7 @@ class Outputs {
     for (int v = 0; v < 4; ++v) acc[0][v] = _mm512_load_si512(sums + 16 * v);
   }
 
+  // Any epilogue.
   __attribute__((noinline)) void WriteOthers(int rows, std::uint8_t* to) {
     const Epilogue& e = task_.direct.call->epilogue;
     const auto filters = static_cast<std::size_t>(task_.layout.g.filters);
