@@ -19,9 +19,10 @@
 namespace tern {
 namespace {
 
-// Long enough to bridge the gaps between the layers of a network, short enough
-// not to steal a CPU from whoever else may use it.
-constexpr std::chrono::microseconds kSpin{30};
+// As long as it takes to wake a thread up: long enough to bridge the gaps
+// between the layers of a network, short enough not to steal a CPU from whoever
+// else may use it.
+constexpr std::chrono::microseconds kSpin{50};
 
 void Relax() {
 #if defined(__x86_64__)
@@ -31,16 +32,18 @@ void Relax() {
 #endif
 }
 
-// Spins until done() or until kSpin has passed; returns done().
-template <typename Done>
-bool SpinUntil(Done done) {
-  const auto deadline = std::chrono::steady_clock::now() + kSpin;
-  do {
+// Spins until done() or until kSpin has passed without busy(); returns done().
+template <typename Done, typename Busy>
+bool SpinUntil(Done done, Busy busy) {
+  auto now = std::chrono::steady_clock::now();
+  auto deadline = now + kSpin;
+  for (; now < deadline; now = std::chrono::steady_clock::now()) {
     for (int i = 0; i < 32; ++i) {
       if (done()) return true;
       Relax();
     }
-  } while (std::chrono::steady_clock::now() < deadline);
+    if (busy()) deadline = now + kSpin;
+  }
   return done();
 }
 
@@ -83,10 +86,8 @@ class ThreadPool::Impl {
       wake_.notify_all();
     }
     Work(0);
-    const auto all_finished = [this, n] {
-      return finished_.load(std::memory_order_acquire) == n;
-    };
-    while (!SpinUntil(all_finished)) std::this_thread::yield();
+    while (!SpinUntil([this] { return AllFinished(); }, [] { return false; }))
+      std::this_thread::yield();
   }
 
  private:
@@ -95,6 +96,11 @@ class ThreadPool::Impl {
   }
 
   bool HasWork() const { return Left(state_.load()) > 0; }
+
+  bool AllFinished() const {
+    return finished_.load(std::memory_order_acquire) ==
+           size_.load(std::memory_order_relaxed);
+  }
 
   // Runs indices of the current job until none is left.
   void Work(int slot) {
@@ -121,7 +127,9 @@ class ThreadPool::Impl {
   void Help(int slot) {
     KeepOpenMpOnThisThread();
     while (!stop_.load()) {
-      if (SpinUntil([this] { return HasWork() || stop_.load(); })) {
+      // While others work on a job, the next one is near.
+      if (SpinUntil([this] { return HasWork() || stop_.load(); },
+                    [this] { return !AllFinished(); })) {
         Work(slot);
         continue;
       }
