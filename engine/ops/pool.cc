@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/base/task_shares.h"
+
 namespace tern {
 namespace {
 
@@ -28,17 +30,22 @@ class Pool : public Op {
     pool.low = layer_.low;
     pool.high = layer_.high;
     const int rows = call.batch * layer_.geometry.out_h;
-    const int tasks = std::min(rows, 2 * call.pool->threads());
-    call.pool->ParallelFor(tasks, [&](std::size_t task) {
-      const int first = RowOf(task, rows, tasks);
-      function_(pool, first, RowOf(task + 1, rows, tasks) - first);
+    const int threads = call.pool->threads();
+    const int tasks = std::min(rows, 2 * threads);
+    TaskShares shares(tasks, threads);
+    call.pool->ParallelForSlots(std::min(threads, tasks), [&](std::size_t,
+                                                              int slot) {
+      for (int task = shares.Take(slot); task >= 0; task = shares.Take(slot)) {
+        const int first = RowOf(task, rows, tasks);
+        function_(pool, first, RowOf(task + 1, rows, tasks) - first);
+      }
     });
     return absl::OkStatus();
   }
 
  private:
-  static int RowOf(std::size_t task, int rows, int tasks) {
-    return static_cast<int>(task * rows / tasks);
+  static int RowOf(int task, int rows, int tasks) {
+    return static_cast<int>(std::int64_t{rows} * task / tasks);
   }
 
   PoolFunction function_;

@@ -1,10 +1,10 @@
 #include <algorithm>
-#include <atomic>
 #include <utility>
 #include <vector>
 
 #include "engine/base/aligned_buffer.h"
 #include "engine/base/status_macros.h"
+#include "engine/base/task_shares.h"
 #include "engine/ops/product.h"
 
 namespace tern {
@@ -116,14 +116,14 @@ class TernaryProduct : public Op {
     conv.epilogue.max_pool_2x2 = max_pool;
     const int tasks = kernel.tasks(layer_.geometry, call.batch, threads);
     const std::size_t scratch = ThreadScratch(kernel, call.batch, threads);
-    std::atomic<int> next = 0;
+    TaskShares shares(tasks, threads);
     call.pool->ParallelForSlots(
         std::min(threads, tasks), [&](std::size_t, int slot) {
           std::byte* own = call.scratch + scratch * slot;
-          int task = next.fetch_add(1);
-          if (task >= tasks) return;
+          int task = shares.Take(slot);
+          if (task < 0) return;
           kernel.begin(conv, threads, own);
-          for (; task < tasks; task = next.fetch_add(1)) {
+          for (; task >= 0; task = shares.Take(slot)) {
             kernel.run(conv, threads, task, own);
           }
         });
