@@ -3,7 +3,9 @@
 
 Builds the same networks as QDQ graphs (u8 activations, s8 weights with a scale
 for each filter) and runs them interleaved with `tern-bench --serve`, all on one
-thread. Times are CPU times, so that other processes do not count.
+thread. Times are CPU times, so that other processes do not count. On a CPU with
+AMX, --isa=avx512vnni_wide and ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI in the
+environment compare Tern, OpenVINO and oneDNN as they are without it.
 
     python3 -m venv venv && venv/bin/pip install onnx onnxruntime openvino
     venv/bin/python tests/bench/compare_onnx.py build/release/bin/tern-bench
@@ -218,9 +220,9 @@ def openvino(model, picture):
 
 
 class Tern:
-    def __init__(self, program):
+    def __init__(self, program, isa):
         self.child = subprocess.Popen(
-            [program, "--serve"], stdin=subprocess.PIPE,
+            [program, "--serve", f"--isa={isa}"], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True)
 
     def runner(self, network, batch, who):
@@ -271,9 +273,10 @@ def main():
     parser.add_argument("--network", default="vgg7,resnet18")
     parser.add_argument("--batch", default="1,8")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--isa", default="auto", help="Tern's kernel table")
     parser.add_argument("--json", help="write the results to this file")
     arguments = parser.parse_args()
-    tern = Tern(arguments.tern_bench)
+    tern = Tern(arguments.tern_bench, arguments.isa)
     results = []
     for network in arguments.network.split(","):
         for batch in arguments.batch.split(","):
