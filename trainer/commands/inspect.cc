@@ -188,10 +188,10 @@ void Print(const ModelFile& file, const json& text) {
   }
   absl::PrintF("kernels (%s):\n", text["isa"].get<std::string>());
   for (const json& step : text["steps"]) {
-    absl::PrintF("  %-24s %-12s %9d bytes packed\n",
+    absl::PrintF("  %-24s %9d bytes packed  %s\n",
                  step["nodes"].get<std::string>(),
-                 step["kernel"].get<std::string>(),
-                 step["packed_bytes"].get<std::int64_t>());
+                 step["packed_bytes"].get<std::int64_t>(),
+                 step["kernel"].get<std::string>());
   }
   absl::PrintF(
       "file %d bytes (%.1fx smaller than float32), in memory %d (%.1fx), "
