@@ -1,4 +1,5 @@
-// Contract of the pooling kernels. Tensors are dense NHWC, u8 or s16.
+// Contract of the pooling kernels. Tensors are dense NHWC, u8 or s16. Kernels
+// may read, never write, kOverreadBytes past the end of the input.
 //
 // A call is split by output rows, numbered over the whole batch; pieces may
 // run at the same time.
