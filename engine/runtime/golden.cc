@@ -80,16 +80,21 @@ absl::StatusOr<GoldenRun> RunGolden(const Plan& plan,
 
 namespace {
 
-// The smallest batch of each combination of kernels that the plan runs on.
-std::vector<int> BatchesOfKernels(const Plan& plan) {
+std::string KernelsAt(const Plan& plan, int batch) {
+  std::string kernels;
+  for (const PlanStep& step : plan.steps()) {
+    absl::StrAppend(&kernels, step.op->Kernel(batch), " ");
+  }
+  return kernels;
+}
+
+// The smallest batch of each combination of kernels that the plan runs on, but
+// the one of batches of `tested`.
+std::vector<int> OtherBatches(const Plan& plan, int tested) {
   std::vector<int> batches;
-  std::set<std::string> seen;
+  std::set<std::string> seen = {KernelsAt(plan, tested)};
   for (int batch = 1; batch <= plan.MaxBatch(); ++batch) {
-    std::string kernels;
-    for (const PlanStep& step : plan.steps()) {
-      absl::StrAppend(&kernels, step.op->Kernel(batch), " ");
-    }
-    if (seen.insert(kernels).second) batches.push_back(batch);
+    if (seen.insert(KernelsAt(plan, batch)).second) batches.push_back(batch);
   }
   return batches;
 }
@@ -160,8 +165,7 @@ absl::Status VerifyGolden(const Plan& plan, const model::v1::Header& header,
   }
   const int count = static_cast<int>(run.logits.size() / classes);
   TERN_RETURN_IF_ERROR(CheckLogits(run.logits, golden, count));
-  for (const int batch : BatchesOfKernels(plan)) {
-    if (batch == count) continue;
+  for (const int batch : OtherBatches(plan, count)) {
     TERN_ASSIGN_OR_RETURN(const std::vector<float> logits,
                           LogitsInBatches(plan, golden, classes, batch));
     TERN_RETURN_IF_ERROR(CheckLogits(logits, golden, batch));

@@ -25,8 +25,7 @@ absl::StatusOr<GoldenRun> RunGolden(const Plan& plan,
 
 // INVALID_ARGUMENT where there is no golden test, DATA_LOSS where the plan
 // does not reproduce it, on every combination of kernels that batches of some
-// size run on; names the first node that differs. `header` is a
-// checked one.
+// size run on; names the first node that differs. `header` is a checked one.
 absl::Status VerifyGolden(const Plan& plan, const model::v1::Header& header,
                           std::size_t classes);
 
