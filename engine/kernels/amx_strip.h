@@ -23,13 +23,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/kernels/amx_tiles.h"
 #include "engine/kernels/conv.h"
 #include "engine/kernels/direct.h"
 
 namespace tern::amx {
 
-inline constexpr int kTileRows = 16;
-inline constexpr int kTileBytes = 64;     // of a row
 inline constexpr int kTileGroups = 4;     // of 16 run bytes, in a row
 inline constexpr int kPanelFilters = 32;  // of a block's 64
 inline constexpr int kStepWeights = kPanelFilters * kTileBytes;

@@ -37,16 +37,8 @@ constexpr int kRingSteps = 4;
 // How far ahead codes are asked for.
 constexpr int kCodesAhead = 4 << 10;
 
-struct alignas(64) TileConfig {
-  std::uint8_t palette = 1;
-  std::uint8_t start_row = 0;
-  std::uint8_t reserved[14] = {};
-  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-
 void ConfigureTiles() {
-  static constexpr TileConfig kConfig;
+  static constexpr amx::TileConfig kConfig;
   asm volatile("ldtilecfg %0" : : "m"(kConfig));
 }
 
@@ -105,11 +97,6 @@ struct Task {
   const TileOutput* outputs;  // of all blocks
   std::uint8_t* weights;
 };
-
-int Vectors(const Task& task, int block) {
-  const int left = task.layout.g.filters - block * kPackedBlockFilters;
-  return Smaller((left + 15) / 16, 4);
-}
 
 // Some blocks of filters.
 struct Blocks {
@@ -170,7 +157,7 @@ class Unpacker {
   }
 
   void SetCodes() {
-    const int vectors = Vectors(*task_, block_);
+    const int vectors = PackedVectors(task_->layout.g, block_);
     group_bytes_ = std::size_t{kVectorBytes} * vectors;
     vectors_ = vectors - 2 * panel_;
     codes_ = task_->direct.call->packed +
@@ -181,7 +168,7 @@ class Unpacker {
   void Advance() {
     if (++step_ < task_->layout.steps) return;
     step_ = 0;
-    if (2 * ++panel_ >= Vectors(*task_, block_)) {
+    if (2 * ++panel_ >= PackedVectors(task_->layout.g, block_)) {
       panel_ = 0;
       if (++block_ == end_block_) return;
     }
@@ -371,7 +358,7 @@ void MultiplyBlocks(const Task& task, const amx::Tile* tile, Blocks blocks,
   std::size_t slot = 0;
   const int steps = task.layout.steps;
   for (int block = blocks.first; block < blocks.end; ++block) {
-    const int panels = (Vectors(task, block) + 1) / 2;
+    const int panels = (PackedVectors(task.layout.g, block) + 1) / 2;
     const int rows = (kUnitPixels + steps * panels - 1) / (steps * panels);
     std::int32_t* sums = meanwhile.outputs.next_sums();
     for (int panel = 0; panel < panels; ++panel) {

@@ -35,6 +35,18 @@ const KernelTable kReference = {
 };
 
 #if defined(__x86_64__)
+// All tables of x86-64 but the reference need AVX2, too.
+constexpr KernelTable TableOfX86(std::string_view name, bool (*is_supported)(),
+                                 std::span<const ConvKernel* const> conv) {
+  return {.name = name,
+          .is_supported = is_supported,
+          .conv = conv,
+          .max_pool = MaxPoolAvx2,
+          .average_pool = reference::AveragePool,
+          .epilogue = EpiloguesAvx2,
+          .convert = ConvertAvx2};
+}
+
 bool SupportsAvx2() {
   return __builtin_cpu_supports("avx2") != 0 &&
          __builtin_cpu_supports("fma") != 0;
@@ -51,15 +63,8 @@ bool SupportsAvx512Vnni() {
 const ConvKernel* const kAvx512VnniConv[] = {&kWinogradAvx512Vnni,
                                              &kDirectAvx512Vnni};
 
-const KernelTable kAvx512Vnni = {
-    .name = "avx512vnni",
-    .is_supported = SupportsAvx512Vnni,
-    .conv = kAvx512VnniConv,
-    .max_pool = MaxPoolAvx2,
-    .average_pool = reference::AveragePool,
-    .epilogue = EpiloguesAvx2,
-    .convert = ConvertAvx2,
-};
+constexpr KernelTable kAvx512Vnni =
+    TableOfX86("avx512vnni", SupportsAvx512Vnni, kAvx512VnniConv);
 
 const ConvKernel* const kAvx512VnniWideConv[] = {&kWinogradAvx512VnniWide,
                                                  &kDirectAvx512VnniWide};
@@ -69,15 +74,8 @@ bool SupportsAvx512VnniWide() {
          __builtin_cpu_supports("gfni") != 0;
 }
 
-const KernelTable kAvx512VnniWide = {
-    .name = "avx512vnni_wide",
-    .is_supported = SupportsAvx512VnniWide,
-    .conv = kAvx512VnniWideConv,
-    .max_pool = MaxPoolAvx2,
-    .average_pool = reference::AveragePool,
-    .epilogue = EpiloguesAvx2,
-    .convert = ConvertAvx2,
-};
+constexpr KernelTable kAvx512VnniWide =
+    TableOfX86("avx512vnni_wide", SupportsAvx512VnniWide, kAvx512VnniWideConv);
 
 // Whether the CPU has AMX with int8, and the operating system keeps its state.
 bool HasAmxInt8() {
@@ -104,33 +102,18 @@ bool MayUseTiles() {
   return granted;
 }
 
+bool SupportsAmx() {
+  return SupportsAvx512VnniWide() && HasAmxInt8() && MayUseTiles();
+}
+
 // A few pixels leave most of a tile register empty: then the other is faster.
 const ConvKernel* const kAmxConv[] = {&kDirectAmx, &kDirectAvx512VnniWide};
 
-const KernelTable kAmx = {
-    .name = "amx",
-    .is_supported =
-        [] {
-          return SupportsAvx512VnniWide() && HasAmxInt8() && MayUseTiles();
-        },
-    .conv = kAmxConv,
-    .max_pool = MaxPoolAvx2,
-    .average_pool = reference::AveragePool,
-    .epilogue = EpiloguesAvx2,
-    .convert = ConvertAvx2,
-};
+constexpr KernelTable kAmx = TableOfX86("amx", SupportsAmx, kAmxConv);
 
 const ConvKernel* const kAvx2Conv[] = {&kWinogradAvx2, &kDirectAvx2};
 
-const KernelTable kAvx2 = {
-    .name = "avx2",
-    .is_supported = SupportsAvx2,
-    .conv = kAvx2Conv,
-    .max_pool = MaxPoolAvx2,
-    .average_pool = reference::AveragePool,
-    .epilogue = EpiloguesAvx2,
-    .convert = ConvertAvx2,
-};
+constexpr KernelTable kAvx2 = TableOfX86("avx2", SupportsAvx2, kAvx2Conv);
 #elif defined(__aarch64__)
 const ConvKernel* const kNeonConv[] = {&kDirectNeon};
 

@@ -37,10 +37,6 @@ int RoundUp(int a, int b) { return CeilDiv(a, b) * b; }
 
 int PositionsAlong(Split split) { return 6 * split.fours + 5 * split.threes; }
 
-int FilterBlocks(const ConvGeometry& g) {
-  return CeilDiv(g.filters, kFilterBlock);
-}
-
 std::size_t AlignUp(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // A stride of about `elements` elements whose planes do not share cache sets.
@@ -110,7 +106,7 @@ bool SharesInputs(const Blocking& blocking) {
 ScratchLayout PlanScratch(const Profile& profile, const ConvGeometry& g,
                           const Blocking& blocking) {
   const int slab_channels = RoundUp(g.in_c, kSlab);
-  const int blocks = FilterBlocks(g);
+  const int blocks = MakePackedLayout(g).blocks;
   const int n = blocking.tile_block;
   ScratchLayout layout{};
   layout.input_row = slab_channels;

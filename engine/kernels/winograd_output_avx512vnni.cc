@@ -1,11 +1,11 @@
-// Winograd's output transform and epilogue on AVX-512. A leaf: includes no
-// header with inline code.
+// Winograd's output transform and epilogue on AVX-512.
 
 #include <immintrin.h>
 
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/kernels/epilogue_avx512vnni.h"
 #include "engine/kernels/winograd_pieces.h"
 
 namespace tern::winograd {
@@ -108,92 +108,27 @@ void TransformOutput(const std::int32_t* sums, std::ptrdiff_t plane,
 enum class Store : std::uint8_t { kU8AnyClamp, kU8FullRange, kS16, kF32 };
 enum class Residual : std::uint8_t { kNone, kU8, kS16 };
 
-// Of the first `valid` of the block's filters, those in vector z of 16.
-TERN_INLINE __mmask16 Mask16(int valid, int z) {
-  const int left = valid - 16 * z;
-  return static_cast<__mmask16>(left >= 16 ? 0xFFFF
-                                : left > 0 ? (1 << left) - 1
-                                           : 0);
-}
-TERN_INLINE __mmask32 Mask32(int valid, int half) {
-  return __mmask32{Mask16(valid, 2 * half)} |
-         __mmask32{Mask16(valid, 2 * half + 1)} << 16;
-}
-TERN_INLINE __mmask64 Mask64(int valid) {
+// Of the first `valid` filters of a block.
+TERN_INLINE __mmask64 MaskOf(int valid) {
   return ~__mmask64{0} >> (kFilterBlock - valid);
 }
 
 TERN_INLINE void LoadFloats(const float* from, int valid, __m512 out[4]) {
 #pragma GCC unroll 4
   for (int z = 0; z < 4; ++z)
-    out[z] = _mm512_maskz_loadu_ps(Mask16(valid, z), from + 16 * z);
-}
-
-TERN_INLINE void LoadResidualU8(const std::uint8_t* from, int valid,
-                                __m512 r[4]) {
-#pragma GCC unroll 4
-  for (int z = 0; z < 4; ++z) {
-    const __m128i bytes =
-        valid == kFilterBlock
-            ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 16 * z))
-            : _mm_maskz_loadu_epi8(Mask16(valid, z), from + 16 * z);
-    r[z] = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
-  }
-}
-
-TERN_INLINE void LoadResidualS16(const std::int16_t* from, int valid,
-                                 __m512 r[4]) {
-#pragma GCC unroll 4
-  for (int z = 0; z < 4; ++z) {
-    const __m256i words =
-        valid == kFilterBlock
-            ? _mm256_loadu_si256(
-                  reinterpret_cast<const __m256i*>(from + 16 * z))
-            : _mm256_maskz_loadu_epi16(Mask16(valid, z), from + 16 * z);
-    r[z] = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(words));
-  }
-}
-
-TERN_INLINE void StoreF32(const __m512 f[4], int valid, float* to) {
-#pragma GCC unroll 4
-  for (int z = 0; z < 4; ++z)
-    _mm512_mask_storeu_ps(to + 16 * z, Mask16(valid, z), f[z]);
-}
-
-// Packing works within 128-bit lanes; a permutation puts them in order.
-TERN_INLINE void StoreS16(const V i[4], int valid, std::int16_t* to) {
-  const V order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-  const V low = _mm512_permutexvar_epi64(order, _mm512_packs_epi32(i[0], i[1]));
-  const V high =
-      _mm512_permutexvar_epi64(order, _mm512_packs_epi32(i[2], i[3]));
-  if (valid == kFilterBlock) {
-    _mm512_storeu_si512(to, low);
-    _mm512_storeu_si512(to + 32, high);
-  } else {
-    _mm512_mask_storeu_epi16(to, Mask32(valid, 0), low);
-    _mm512_mask_storeu_epi16(to + 32, Mask32(valid, 1), high);
-  }
-}
-
-TERN_INLINE void StoreU8(const V i[4], int valid, std::uint8_t* to) {
-  const V order =
-      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const V bytes = _mm512_permutexvar_epi32(
-      order, _mm512_packus_epi16(_mm512_packs_epi32(i[0], i[1]),
-                                 _mm512_packs_epi32(i[2], i[3])));
-  if (valid == kFilterBlock)
-    _mm512_storeu_si512(to, bytes);
-  else
-    _mm512_mask_storeu_epi8(to, Mask64(valid), bytes);
+    out[z] = _mm512_maskz_loadu_ps(Sixteen(MaskOf(valid), z), from + 16 * z);
 }
 
 template <Store kStore>
 TERN_INLINE void StorePixel(const ConvCall& call, const __m512 f[4],
                             std::ptrdiff_t at, int valid) {
   if constexpr (kStore == Store::kF32) {
-    StoreF32(f, valid, static_cast<float*>(call.output) + at);
+#pragma GCC unroll 4
+    for (int z = 0; z < 4; ++z)
+      _mm512_mask_storeu_ps(static_cast<float*>(call.output) + at + 16 * z,
+                            Sixteen(MaskOf(valid), z), f[z]);
   } else {
-    V i[4];
+    __m512i i[4];
 #pragma GCC unroll 4
     for (int z = 0; z < 4; ++z) {
       __m512 clamped = f[z];
@@ -204,33 +139,33 @@ TERN_INLINE void StorePixel(const ConvCall& call, const __m512 f[4],
       }
       i[z] = _mm512_cvtps_epi32(clamped);
     }
-    if constexpr (kStore == Store::kS16)
-      StoreS16(i, valid, static_cast<std::int16_t*>(call.output) + at);
-    else
-      StoreU8(i, valid, static_cast<std::uint8_t*>(call.output) + at);
+    const __mmask64 mask = MaskOf(valid);
+    auto* output = static_cast<std::uint8_t*>(call.output);
+    if constexpr (kStore == Store::kS16) {
+      StoreWords(output + 2 * at, static_cast<__mmask32>(mask),
+                 PackWords(i[0], i[1]));
+      StoreWords(output + 2 * at + 64, static_cast<__mmask32>(mask >> 32),
+                 PackWords(i[2], i[3]));
+    } else {
+      StoreBytes(output + at, mask, PackBytes(i));
+    }
   }
 }
 
 template <Residual kResidual>
 TERN_INLINE void ScalePixel(const ConvCall& call, const V acc[4],
                             const __m512 scale[4], const __m512 bias[4],
-                            std::ptrdiff_t at, int valid, __m512 f[4]) {
+                            std::ptrdiff_t at, int valid, __m512 (&f)[4]) {
 #pragma GCC unroll 4
   for (int z = 0; z < 4; ++z)
     f[z] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[z]), scale[z], bias[z]);
-  if constexpr (kResidual != Residual::kNone) {
-    __m512 r[4];
-    if constexpr (kResidual == Residual::kU8)
-      LoadResidualU8(
-          static_cast<const std::uint8_t*>(call.epilogue.residual) + at, valid,
-          r);
-    else
-      LoadResidualS16(
-          static_cast<const std::int16_t*>(call.epilogue.residual) + at, valid,
-          r);
-    const __m512 by = _mm512_set1_ps(call.epilogue.residual_scale);
-#pragma GCC unroll 4
-    for (int z = 0; z < 4; ++z) f[z] = _mm512_fmadd_ps(r[z], by, f[z]);
+  const Epilogue& e = call.epilogue;
+  if constexpr (kResidual == Residual::kU8) {
+    AddResiduals(static_cast<const std::uint8_t*>(e.residual) + at,
+                 e.residual_scale, MaskOf(valid), f);
+  } else if constexpr (kResidual == Residual::kS16) {
+    AddResiduals(static_cast<const std::int16_t*>(e.residual) + at,
+                 e.residual_scale, MaskOf(valid), f);
   }
 }
 
@@ -240,7 +175,7 @@ template <Residual kResidual>
 TERN_INLINE void PoolWindow(const ConvCall& call, const std::int32_t* acc,
                             const __m512 scale[4], const __m512 bias[4],
                             std::ptrdiff_t at, std::ptrdiff_t row_stride,
-                            int valid, __m512 f[4]) {
+                            int valid, __m512 (&f)[4]) {
   const int filters = call.geometry->filters;
   constexpr int kSteps[4] = {0, 1, 4, 5};
   V best[4];

@@ -1,25 +1,15 @@
 #include "tests/bench/peak.h"
 
-#include <cstdint>
-
+#include "engine/kernels/amx_tiles.h"
 #include "tests/bench/measure.h"
 
 namespace tern::bench {
 namespace {
 
-// Configures eight tile registers of 16 rows of 64 bytes.
-struct alignas(64) TileConfig {
-  std::uint8_t palette = 1;
-  std::uint8_t start_row = 0;
-  std::uint8_t reserved[14] = {};
-  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-
 double SecondsWithTiles() {
   constexpr long kIterations = 10000;
   constexpr double kMacsPerIteration = 6 * 16 * 16 * 64;
-  static constexpr TileConfig kConfig;
+  static constexpr amx::TileConfig kConfig;
   const double begin = ThreadSeconds();
   long n = kIterations;
   asm volatile(
